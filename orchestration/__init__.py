@@ -1,0 +1,1 @@
+"""Sagas, registry, routing and swarms for many cooperating agents, run by Celery."""

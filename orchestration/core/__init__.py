@@ -1,0 +1,1 @@
+"""What the system decides: values in, values out; no I/O, clock or logging."""

@@ -1,0 +1,170 @@
+"""Every error of the project, in one tree.
+
+OrchestrationError
+├── ConfigurationError            a setting, a schema, a worker's set of agents
+│   └── SchemaOutdated            the database lacks a migration
+├── InvalidSaga                   refused before anything started; ``faults`` lists why
+│   └── UnknownAgent              no worker ever announced the agent or its action
+├── PayloadTooLarge               a message or an event over its limit
+├── TransportError                the broker or the database could not be reached
+├── SagaError                     about one saga, whose ``saga_id`` it carries
+│   ├── SagaNotFound              no such saga
+│   ├── SagaConflict              the id belongs to a saga with another definition
+│   ├── SagaStillRunning          the caller's wait ended before the saga did
+│   └── SagaNotCompleted          the outcome is final and is not COMPLETED
+│       ├── SagaCompensated       a step failed; what was done has been undone
+│       ├── SagaCompensationFailed   undoing failed as well: a person is needed
+│       ├── SagaFailed            halted for an operator
+│       ├── SagaPaused            after the pivot, or with an unknown outcome
+│       └── SagaCancelled         cancelled on request, and undone
+└── StepError                     raised by actions, or about one step
+    ├── NonRetryable              raised by an action: trying again is useless
+    ├── OutcomeUnknown            raised by an action: it may have taken effect
+    ├── StepTimedOut              raised into an action whose time is over
+    └── DataConflict              two unordered steps wrote one key differently
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestration.core.saga.execution import SagaExecution
+
+__all__ = [
+    "ConfigurationError",
+    "DataConflict",
+    "InvalidSaga",
+    "NonRetryable",
+    "OrchestrationError",
+    "OutcomeUnknown",
+    "PayloadTooLarge",
+    "SagaCancelled",
+    "SagaCompensated",
+    "SagaCompensationFailed",
+    "SagaConflict",
+    "SagaError",
+    "SagaFailed",
+    "SagaNotCompleted",
+    "SagaNotFound",
+    "SagaPaused",
+    "SagaStillRunning",
+    "SchemaOutdated",
+    "StepError",
+    "StepTimedOut",
+    "TransportError",
+    "UnknownAgent",
+]
+
+
+class OrchestrationError(Exception):
+    """Base of every error here, for the caller's ``try``."""
+
+
+class ConfigurationError(OrchestrationError):
+    """A setting is missing or wrong; the text names it, its value and the fix."""
+
+
+class SchemaOutdated(ConfigurationError):
+    """The database lacks a migration that this version needs."""
+
+
+class InvalidSaga(OrchestrationError):
+    """A definition was refused; nothing has been started.
+
+    Attributes:
+        faults: One sentence per fault, each naming the step and the way out.
+    """
+
+    def __init__(self, name: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"saga {name!r} was refused: " + "; ".join(self.faults))
+
+
+class UnknownAgent(InvalidSaga):
+    """No worker has ever announced an agent, or an action of it, that a step names."""
+
+
+class PayloadTooLarge(OrchestrationError):
+    """A message or event is over its size limit, which the text names."""
+
+
+class TransportError(OrchestrationError):
+    """The broker or the database did not take a message; the text names which."""
+
+
+class SagaError(OrchestrationError):
+    """Something about one saga.
+
+    Attributes:
+        saga_id: The saga's id, equal to its ``transaction_id``.
+    """
+
+    def __init__(self, message: str, saga_id: str) -> None:
+        self.saga_id = saga_id
+        super().__init__(message)
+
+
+class SagaNotFound(SagaError):
+    """There is no saga of that id."""
+
+
+class SagaConflict(SagaError):
+    """The id is taken by a saga with another definition or other input."""
+
+
+class SagaStillRunning(SagaError):
+    """The wait is over and the saga is not; it goes on without the caller."""
+
+
+class SagaNotCompleted(SagaError):
+    """The saga's outcome is final, and it is not COMPLETED.
+
+    Attributes:
+        status: The saga's full status when the outcome was read.
+    """
+
+    def __init__(self, message: str, status: SagaExecution) -> None:
+        self.status = status
+        super().__init__(message, status.saga_id)
+
+
+class SagaCompensated(SagaNotCompleted):
+    """A step failed, and every completed step that can be undone was undone."""
+
+
+class SagaCompensationFailed(SagaNotCompleted):
+    """A step failed, and undoing another failed too: the saga needs a person."""
+
+
+class SagaFailed(SagaNotCompleted):
+    """The saga halted as it stands, for an operator to decide."""
+
+
+class SagaPaused(SagaNotCompleted):
+    """The saga stands still after its pivot, or with an outcome nobody knows."""
+
+
+class SagaCancelled(SagaNotCompleted):
+    """The saga was cancelled on request; what was done has been undone."""
+
+
+class StepError(OrchestrationError):
+    """Something about one step; agents may raise the subclasses."""
+
+
+class NonRetryable(StepError):
+    """Raised by an action to say: nothing was done, and trying again is useless."""
+
+
+class OutcomeUnknown(StepError):
+    """Raised by an action that cannot tell whether its effect took place."""
+
+
+class StepTimedOut(StepError):
+    """Raised into an action whose ``timeout_ms`` is over; its outcome is unknown."""
+
+
+class DataConflict(StepError):
+    """Two steps without an order between them wrote one key with different values."""
