@@ -1,0 +1,105 @@
+"""The facts of a saga's life: event types, their identity, and how they read.
+
+Every event's id is a uuid5 of what happened, so that two processes that record the
+same fact write one event: a step's events by (saga, step, type, attempt, round), the
+saga's own by (saga, type, version at which it was decided).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from orchestration.core.saga.model import Direction
+
+__all__ = ["EventType", "NewFact", "SagaEvent", "saga_uuid", "stream_of"]
+
+
+class EventType(StrEnum):
+    """Every type of event on a saga's stream."""
+
+    SAGA_STARTED = "SAGA_STARTED"
+    STEP_STARTED = "STEP_STARTED"
+    STEP_COMPLETED = "STEP_COMPLETED"
+    STEP_FAILED = "STEP_FAILED"
+    STEP_TIMED_OUT = "STEP_TIMED_OUT"
+    STEP_UNKNOWN = "STEP_UNKNOWN"
+    STEP_LATE_RESULT = "STEP_LATE_RESULT"
+    SAGA_TIMED_OUT = "SAGA_TIMED_OUT"
+    COMPENSATION_STARTED = "COMPENSATION_STARTED"
+    STEP_COMPENSATION_STARTED = "STEP_COMPENSATION_STARTED"
+    STEP_COMPENSATED = "STEP_COMPENSATED"
+    STEP_COMPENSATION_FAILED = "STEP_COMPENSATION_FAILED"
+    COMPENSATION_COMPLETED = "COMPENSATION_COMPLETED"
+    COMPENSATION_FAILED = "COMPENSATION_FAILED"
+    SAGA_PAUSED = "SAGA_PAUSED"
+    SAGA_COMPLETED = "SAGA_COMPLETED"
+
+
+# The types that mean "an attempt began", by direction.
+STARTED = {
+    Direction.DO: EventType.STEP_STARTED,
+    Direction.UNDO: EventType.STEP_COMPENSATION_STARTED,
+}
+COMPLETED = {
+    Direction.DO: EventType.STEP_COMPLETED,
+    Direction.UNDO: EventType.STEP_COMPENSATED,
+}
+FAILED = {
+    Direction.DO: EventType.STEP_FAILED,
+    Direction.UNDO: EventType.STEP_COMPENSATION_FAILED,
+}
+
+_SAGAS = uuid5(NAMESPACE_URL, "urn:agent-foundation-orchestration:saga")
+
+
+def saga_uuid(saga_id: str) -> UUID:
+    """Return the correlation id of everything that a saga causes."""
+    return uuid5(_SAGAS, saga_id)
+
+
+def stream_of(saga_id: str) -> str:
+    """Return the name of the saga's event stream."""
+    return f"saga-{saga_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SagaEvent:
+    """One recorded fact; ``recorded_at`` is the database's clock, in UTC."""
+
+    version: int
+    type: EventType
+    data: Mapping[str, Any]
+    recorded_at: datetime
+
+    @property
+    def step(self) -> str:
+        """Name of the step it is about."""
+        return str(self.data["step"])
+
+
+@dataclass(frozen=True, slots=True)
+class NewFact:
+    """A fact about to be recorded."""
+
+    type: EventType
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def event_id(self, saga_id: str, version: int) -> UUID:
+        """Return its id.
+
+        Args:
+            saga_id: The saga.
+            version: The version the decision was taken at; identifies facts about
+                the saga as a whole, which may come again (a second pause).
+        """
+        if "step" not in self.data:
+            return uuid5(saga_uuid(saga_id), f"{self.type}:{version}")
+        data = self.data
+        key = f"{data['step']}:{self.type}:{data['attempt']}:{data['round']}"
+        # A late result may be told of the same attempt by either direction.
+        return uuid5(saga_uuid(saga_id), f"{key}:{data.get('direction', '')}")

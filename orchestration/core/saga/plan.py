@@ -1,0 +1,138 @@
+"""What may start when: the order among steps, and which stretch runs as one chain.
+
+A saga is a directed acyclic graph. A step may start as soon as its own
+dependencies are completed; there are no levels that wait for each other. The pivot
+starts only when every step that does not depend on it is completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestration.core.saga.model import SagaStep
+
+__all__ = ["MAX_STRETCH", "Plan", "find_cycle"]
+
+# A chain's messages carry the rest of the chain, so a long one is quadratic in
+# bytes; longer linear stretches go on with a new chain at their end.
+MAX_STRETCH = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one saga and the order among them; built once, asked often."""
+
+    steps: tuple[SagaStep, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, SagaStep]:
+        """Each step by its name."""
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """What each step waits for: ``depends_on``, or list order if nobody has it."""
+        if any(step.depends_on for step in self.steps):
+            return {step.name: tuple(step.depends_on) for step in self.steps}
+        names = [step.name for step in self.steps]
+        before: list[tuple[str, ...]] = [(), *((name,) for name in names[:-1])]
+        return dict(zip(names, before, strict=True))
+
+    @cached_property
+    def children(self) -> Mapping[str, tuple[str, ...]]:
+        """Which steps wait for each step, in list order."""
+        return {
+            name: tuple(s.name for s in self.steps if name in self.parents[s.name])
+            for name in self.by_name
+        }
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Every step after all that it depends on; ties in list order (Kahn)."""
+        left = {name: len(set(deps)) for name, deps in self.parents.items()}
+        out: list[str] = []
+        while ready := [name for name, count in left.items() if not count]:
+            for name in ready:
+                del left[name]
+                out.append(name)
+                for child in self.children[name]:
+                    left[child] -= 1
+        return tuple(out)
+
+    @cached_property
+    def ancestors(self) -> Mapping[str, frozenset[str]]:
+        """Every step that must be completed before each step."""
+        out: dict[str, frozenset[str]] = {}
+        for name in self.order:
+            direct = self.parents[name]
+            out[name] = frozenset(direct).union(*(out[parent] for parent in direct))
+        return out
+
+    @cached_property
+    def pivot(self) -> str | None:
+        """Name of the point of no return, if the saga has one."""
+        return next((step.name for step in self.steps if step.is_pivot), None)
+
+    @cached_property
+    def before_pivot(self) -> frozenset[str]:
+        """Every step but the pivot and what depends on it; all, without a pivot."""
+        names = frozenset(self.by_name)
+        if self.pivot is None:
+            return names
+        after = {name for name in names if self.pivot in self.ancestors[name]}
+        return names - after - {self.pivot}
+
+    def ready(self, completed: Set[str]) -> tuple[str, ...]:
+        """Return the steps whose own dependencies are all in ``completed``."""
+        return tuple(
+            name
+            for name in self.order
+            if name not in completed and self.needs(name) <= completed
+        )
+
+    def needs(self, name: str) -> Set[str]:
+        """Return what must be completed before the step may start."""
+        if name == self.pivot:
+            return self.before_pivot
+        return set(self.parents[name])
+
+    def stretch(self, first: str, completed: Set[str]) -> tuple[str, ...]:
+        """Return the linear run of steps from ``first``: what one chain may hold.
+
+        It goes on while a step has one child only, and that child waits for
+        nothing else.
+        """
+        out = [first]
+        done = {*completed, first}
+        while len(out) < MAX_STRETCH:
+            waiting = [n for n in self.ready(done) if n not in self.ready(completed)]
+            follows = self.children[out[-1]]
+            if len(waiting) != 1 or follows != tuple(waiting):
+                break
+            out.append(waiting[0])
+            done.add(waiting[0])
+        return tuple(out)
+
+
+def find_cycle(parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the names along one cycle, the first repeated at the end; or ()."""
+    done: set[str] = set()
+    for start in parents:
+        path: list[str] = []
+        stack = [(start, iter(parents[start]))] if start not in done else []
+        path.extend(name for name, _ in stack)
+        while stack:
+            name, rest = stack[-1]
+            following = next(rest, None)
+            if following is None:
+                stack.pop()
+                path.pop()
+                done.add(name)
+            elif following in path:
+                return (*path[path.index(following) :], following)
+            elif following in parents and following not in done:
+                stack.append((following, iter(parents[following])))
+                path.append(following)
+    return ()
