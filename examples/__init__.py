@@ -1,0 +1,1 @@
+"""Example applications; each folder is one, with a README of its own."""
