@@ -1,0 +1,113 @@
+"""Servers for the tests: embedded ones, or those that environment variables name.
+
+ORCHESTRATION_TEST_DATABASE_URL, ORCHESTRATION_TEST_REDIS_URL and
+ORCHESTRATION_TEST_RABBITMQ_URL point at servers of this machine. A server that is
+missing skips the test on a laptop and fails it where CI is set.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.parse
+from collections.abc import Iterator
+
+import pytest
+
+from orchestration.adapters.embedded import EmbeddedServerMissing, EmbeddedServers
+from tests.support.servers import (
+    RABBITMQ_DEFAULT,
+    absent,
+    fresh_database,
+    fresh_vhost,
+    redis_database,
+    spare_redis_databases,
+    wipe,
+)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Superuser address of a Postgres for the whole run."""
+    given = os.environ.get("ORCHESTRATION_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    servers = EmbeddedServers(valkey=False, durable=False)
+    try:
+        servers.start()
+    except EmbeddedServerMissing as error:
+        absent("Postgres", "ORCHESTRATION_TEST_DATABASE_URL", error)
+    try:
+        yield servers.database_url
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """Address of a fresh, empty database that is dropped after the test."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_databases() -> Iterator[tuple[str, str]]:
+    """Two databases of one Redis for the whole run: hot state, and broker."""
+    given = os.environ.get("ORCHESTRATION_TEST_REDIS_URL")
+    if given:
+        hot, broker = spare_redis_databases(given, 2)
+        yield hot, broker
+        return
+    servers = EmbeddedServers(postgres=False)
+    try:
+        servers.start()
+    except EmbeddedServerMissing as error:
+        absent("Redis", "ORCHESTRATION_TEST_REDIS_URL", error)
+    try:
+        yield servers.redis_url, redis_database(servers.redis_url, 1)
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def redis_url(redis_databases: tuple[str, str]) -> Iterator[str]:
+    """Address of an empty Redis database for hot state."""
+    wipe(redis_databases[0])
+    yield redis_databases[0]
+    wipe(redis_databases[0])
+
+
+@pytest.fixture
+def redis_broker_url(redis_databases: tuple[str, str]) -> Iterator[str]:
+    """Address of an empty Redis database for Celery, apart from ``redis_url``."""
+    wipe(redis_databases[1])
+    yield redis_databases[1]
+    wipe(redis_databases[1])
+
+
+@pytest.fixture
+def private_servers() -> Iterator[EmbeddedServers]:
+    """Postgres and Valkey of the test's own, to wipe, kill and restart."""
+    servers = EmbeddedServers(durable=False)
+    try:
+        servers.start()
+    except EmbeddedServerMissing as error:
+        absent("embedded server", "nothing", error)
+    try:
+        yield servers
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def rabbitmq_url() -> Iterator[str]:
+    """Address of a RabbitMQ vhost that is deleted after the test."""
+    admin_url = os.environ.get("ORCHESTRATION_TEST_RABBITMQ_URL") or RABBITMQ_DEFAULT
+    parts = urllib.parse.urlsplit(admin_url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 5672), 5).close()
+    except OSError as error:
+        absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error)
+    with fresh_vhost(admin_url) as url:
+        yield url
