@@ -51,7 +51,7 @@ class Agent:
         ConfigurationError: The id or the pool is malformed, or the id is taken.
     """
 
-    def __init__(  # noqa: PLR0913  (a descriptor: each is one fact about the agent)
+    def __init__(
         self,
         agent_id: str,
         agent_type: str = "",

@@ -18,6 +18,7 @@ from orchestration.core.saga.plan import Plan, find_cycle
 __all__ = ["MAX_STEPS", "definition_faults"]
 
 MAX_STEPS = 1_000
+_MAX_NAME = 200  # characters
 _NAME = re.compile(r"[\w-]{1,200}")
 
 
@@ -37,8 +38,8 @@ def definition_faults(transaction: SagaTransaction) -> tuple[str, ...]:
 
 
 def _about_the_whole(transaction: SagaTransaction) -> Iterator[str]:
-    if not transaction.name or len(transaction.name) > 200:
-        yield f"name {transaction.name!r}: give it 1 to 200 characters"
+    if not transaction.name or len(transaction.name) > _MAX_NAME:
+        yield f"name {transaction.name!r}: give it 1 to {_MAX_NAME} characters"
     if not _NAME.fullmatch(transaction.transaction_id):
         yield (
             f"transaction_id {transaction.transaction_id!r}: use 1 to 200 letters, "

@@ -8,22 +8,13 @@ the first of them record it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from orchestration.core.saga.compensation import compensation_waves, kept_steps
-from orchestration.core.saga.events import (
-    COMPLETED,
-    FAILED,
-    STARTED,
-    EventType,
-    NewFact,
-    SagaEvent,
-)
-from orchestration.core.saga.fold import Phase, PhaseStatus, SagaView, apply
+from orchestration.core.saga.events import STARTED, EventType, NewFact, SagaEvent
+from orchestration.core.saga.fold import PhaseStatus, SagaView, apply
 from orchestration.core.saga.model import (
     CompensationStrategy,
     Direction,
@@ -31,20 +22,23 @@ from orchestration.core.saga.model import (
     SagaState,
     UnknownPolicy,
 )
+from orchestration.core.saga.outcomes import (
+    Outcome,
+    Succeeded,
+    late_fact,
+    outcome_fact,
+)
 from orchestration.core.saga.plan import MAX_STRETCH
-from orchestration.core.saga.retry import backoff_ms
 
 __all__ = [
+    "RESEND_AFTER",
     "Decision",
-    "Failed",
-    "Lost",
-    "Outcome",
     "Refusal",
-    "Succeeded",
     "advance",
+    "check_after_claim",
     "claim",
-    "idempotency_key",
     "settle",
+    "wake_at",
 ]
 
 # A message that nobody has claimed within this time is sent again.
@@ -61,39 +55,6 @@ class Refusal(StrEnum):
     SETTLED = "it is done already"
     HELD = "another delivery holds it"
     NOT_DUE = "its next attempt is not due yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """The action returned."""
-
-    output: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The action said, by raising, that it did nothing."""
-
-    error: Mapping[str, Any]
-    retryable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Nobody can tell whether the action took effect.
-
-    Attributes:
-        error: What is known.
-        timed_out: It ran out of its own time.
-        at_once: Try again without a wait: its worker is gone, not busy.
-    """
-
-    error: Mapping[str, Any]
-    timed_out: bool = False
-    at_once: bool = False
-
-
-Outcome = Succeeded | Failed | Lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +76,6 @@ class Decision:
     direction: Direction = Direction.DO
     check_at: datetime | None = None
     is_late: bool = False
-
-
-def idempotency_key(saga_id: str, step: str, direction: Direction, round_: int) -> str:
-    """Return the key of one effect: the same for each attempt and recovery."""
-    return f"{saga_id}:{step}:{direction}:{round_}"
 
 
 def claim(
@@ -162,7 +118,7 @@ def claim(
     )
 
 
-def settle(  # noqa: PLR0913  (an attempt has this identity)
+def settle(
     view: SagaView,
     step: str,
     direction: Direction,
@@ -180,21 +136,12 @@ def settle(  # noqa: PLR0913  (an attempt has this identity)
     phase = view.phase(step, direction)
     if (phase.attempt, phase.token) == (attempt, token):
         if phase.status is PhaseStatus.RUNNING:
-            fact = _outcome_fact(view, step, direction, phase, outcome, now)
+            fact = outcome_fact(view, step, direction, phase, outcome, now)
             after = advance(_record(view, fact, now), now, before=view)
             return replace(after, facts=(fact, *after.facts))
         if phase.status is PhaseStatus.DONE and isinstance(outcome, Succeeded):
             return Decision(view=view)
-    late = NewFact(
-        EventType.STEP_LATE_RESULT,
-        {
-            "step": step,
-            "direction": direction,
-            "attempt": attempt,
-            "round": phase.round,
-            **_told(outcome),
-        },
-    )
+    late = late_fact(step, direction, attempt, phase.round, outcome)
     return Decision(facts=(late,), view=_record(view, late, now), is_late=True)
 
 
@@ -344,80 +291,36 @@ def _may_undo(view: SagaView, name: str, now: datetime) -> bool:
     return phase.status is PhaseStatus.IDLE or is_due
 
 
-def _check_at(view: SagaView, now: datetime, *, awaits_claim: bool) -> datetime | None:
-    """Return when the sweep should look: a lost message, a due retry, the deadline."""
+def wake_at(view: SagaView) -> datetime | None:
+    """Return when time alone will move the saga: a due retry, or its deadline."""
+    if view.state.is_final:
+        return None
     direction = Direction.DO if view.state is SagaState.RUNNING else Direction.UNDO
     side = view.do if direction is Direction.DO else view.undo
     due = [p.due_at for p in side.values() if p.status is PhaseStatus.WAITING]
     times = [at + RETRY_SLACK for at in due if at is not None]
-    if awaits_claim:
-        times.append(now + RESEND_AFTER)
     if direction is Direction.DO:
         times.append(view.deadline)
     return min(times, default=None)
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Succeeded):
-        return {"output": dict(outcome.output)}
-    return {"error": dict(outcome.error)}
+def check_after_claim(
+    view: SagaView, step: str, direction: Direction, now: datetime
+) -> datetime | None:
+    """Return when to look again once ``step`` has been claimed from this view.
+
+    Its lease bounds the step itself; others may still wait for their claim.
+    """
+    if direction is Direction.DO:
+        others = [name for name in _ready(view, now) if name != step]
+    else:
+        wave = _current_wave(view)
+        others = [n for n in wave if n != step and _may_undo(view, n, now)]
+    return _check_at(view, now, awaits_claim=bool(others))
 
 
-def _outcome_fact(  # noqa: PLR0913
-    view: SagaView,
-    step: str,
-    direction: Direction,
-    phase: Phase,
-    outcome: Outcome,
-    now: datetime,
-) -> NewFact:
-    """Return the fact that closes an open attempt."""
-    data = {
-        "step": step,
-        "attempt": phase.attempt,
-        "round": phase.round,
-        "token": phase.token,
-        **_told(outcome),
-    }
-    if isinstance(outcome, Succeeded):
-        return NewFact(COMPLETED[direction], data)
-    if (wait_ms := _wait_ms(view, step, direction, phase, outcome)) is not None:
-        data["retry_at_ms"] = round(now.timestamp() * 1_000) + wait_ms
-    if isinstance(outcome, Failed):
-        return NewFact(FAILED[direction], data)
-    if direction is Direction.UNDO:
-        return NewFact(FAILED[direction], data | {"lost": True})
-    timed_out = outcome.timed_out
-    return NewFact(
-        EventType.STEP_TIMED_OUT if timed_out else EventType.STEP_UNKNOWN, data
-    )
-
-
-def _wait_ms(
-    view: SagaView,
-    step: str,
-    direction: Direction,
-    phase: Phase,
-    outcome: Failed | Lost,
-) -> int | None:
-    """Return the wait before the next attempt, milliseconds; None: no more."""
-    definition = view.plan.by_name[step]
-    policy = definition.policy(direction)
-    if direction is Direction.DO and view.cause is not None:
-        return None
-    key = idempotency_key(view.saga_id, step, direction, phase.round)
-    if isinstance(outcome, Failed):
-        is_final = (
-            not outcome.retryable
-            or phase.failures + 1 >= policy.max_attempts
-            or outcome.error.get("type") in policy.non_retryable
-        )
-        return None if is_final else backoff_ms(policy, phase.failures + 1, key)
-    if (
-        direction is Direction.DO
-        and definition.unknown_policy is not UnknownPolicy.RETRY
-    ):
-        return None
-    if phase.recoveries >= definition.max_recoveries:
-        return None
-    return 0 if outcome.at_once else backoff_ms(policy, phase.recoveries + 1, key)
+def _check_at(view: SagaView, now: datetime, *, awaits_claim: bool) -> datetime | None:
+    at = wake_at(view)
+    if not awaits_claim:
+        return at
+    return min(now + RESEND_AFTER, at) if at else now + RESEND_AFTER

@@ -40,7 +40,13 @@ class SagaState(StrEnum):
         """Whether only an operator can move the saga on from here."""
         return self not in _MOVING
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can happen to the saga any more."""
+        return self in _OVER
 
+
+_OVER = {SagaState.COMPLETED, SagaState.COMPENSATED}
 _MOVING = {SagaState.RUNNING, SagaState.WAITING, SagaState.COMPENSATING}
 
 

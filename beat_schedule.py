@@ -1,0 +1,12 @@
+"""What beat starts, and how often: names and periods (seconds) only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEDULE: Final[dict[str, tuple[str, float]]] = {
+    # Finds sagas that stand still: lost messages, dead workers, due times.
+    "sweep sagas": ("saga.sweep", 1.0),
+    # Gives committed events their place in the one dense order that readers follow.
+    "number events": ("provenance.sequence", 1.0),
+}

@@ -1,0 +1,123 @@
+"""Who hosts what: each worker says so in Postgres, and producers look it up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestration.adapters.database import Database
+from orchestration.adapters.queries import load_queries
+from orchestration.agents import Agent, pool_hash
+
+__all__ = ["Announcements", "PoolMismatch"]
+
+# A worker not heard of for three rounds is taken to be gone.
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMismatch:
+    """A live worker of the same pool hosts other agents."""
+
+    pool: str
+    worker: str
+    missing_here: tuple[str, ...]
+    missing_there: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Announcements:
+    """The announcements of one database.
+
+    Args:
+        db: Where they are.
+        interval_s: How often workers repeat themselves, seconds.
+        cache_s: How long a process goes by what it has read, seconds.
+    """
+
+    db: Database
+    interval_s: float = 10.0
+    cache_s: float = 2.0
+    _sql: Mapping[str, str] = field(
+        default_factory=lambda: load_queries("announcements.sql")
+    )
+    _actions: dict[str, str] = field(default_factory=dict)
+    _read_at: float = float("-inf")
+
+    def announce(self, worker: str, agents: Sequence[Agent]) -> None:
+        """Say what a worker hosts; what it no longer hosts is struck out."""
+        pools = {
+            agent.pool: [a for a in agents if a.pool == agent.pool] for agent in agents
+        }
+        rows = [
+            *(("pool", pool, pool, pool_hash(own)) for pool, own in pools.items()),
+            *(("agent", agent.agent_id, agent.pool, "") for agent in agents),
+            *(
+                ("action", f"{agent.agent_id}/{action}", agent.pool, "")
+                for agent in agents
+                for action in agent.actions
+            ),
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
+        self.db.rows(self._sql["announce"], (*columns, worker, worker))
+
+    def still_up(self, worker: str) -> None:
+        """Say that a worker is alive."""
+        self.db.rows(self._sql["still_up"], (worker,))
+
+    def gone(self, worker: str) -> None:
+        """Say that a worker has stopped; what it hosted stays known."""
+        self.db.rows(self._sql["gone"], (worker,))
+
+    def mismatches(
+        self, worker: str, agents: Iterable[Agent]
+    ) -> tuple[PoolMismatch, ...]:
+        """Return live workers that serve a pool of these agents with others."""
+        mine: dict[str, set[str]] = {}
+        for agent in agents:
+            names = {f"{agent.agent_id}/{action}" for action in agent.actions}
+            mine.setdefault(agent.pool, set()).update({agent.agent_id}, names)
+        rows = self.db.rows(
+            self._sql["live"], (worker, list(mine), self.interval_s * _ROUNDS)
+        )
+        theirs: dict[tuple[str, str], set[str]] = {}
+        for pool, other, name in rows:
+            theirs.setdefault((pool, other), set()).add(name)
+        return tuple(
+            PoolMismatch(
+                pool,
+                other,
+                tuple(sorted(names - mine[pool])),
+                tuple(sorted(mine[pool] - names)),
+            )
+            for (pool, other), names in theirs.items()
+            if names != mine[pool]
+        )
+
+    def pool_of(self, agent_id: str) -> str:
+        """Return the pool an agent is served from; ``default`` if nobody said."""
+        return self._known().get(agent_id, "default")
+
+    def unknown(self, wanted: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Return which (agent, action) no worker has ever announced."""
+        pairs = list(dict.fromkeys(wanted))
+        known = self._known()
+        missing = [pair for pair in pairs if "/".join(pair) not in known]
+        if missing:  # perhaps announced since
+            known = self._known(fresh=True)
+        return tuple(pair for pair in missing if "/".join(pair) not in known)
+
+    def offline(self, agent_ids: Iterable[str]) -> tuple[str, ...]:
+        """Return which of these agents no live worker hosts."""
+        wanted = sorted(set(agent_ids))
+        rows = self.db.rows(self._sql["offline"], (wanted, self.interval_s * _ROUNDS))
+        return tuple(row[0] for row in rows)
+
+    def _known(self, *, fresh: bool = False) -> Mapping[str, str]:
+        """Return the pool of every known agent and ``agent/action``."""
+        if fresh or time.monotonic() > self._read_at + self.cache_s:
+            rows = self.db.rows(self._sql["known"])
+            self._actions = {row[0]: row[1] for row in rows}
+            self._read_at = time.monotonic()
+        return self._actions

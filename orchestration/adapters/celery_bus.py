@@ -1,0 +1,163 @@
+"""Messages by Celery: how both sides are configured, and how steps are sent.
+
+A linear stretch of steps goes out as a ``chain``, several as a ``group`` of chains.
+Nothing is a chord and nothing needs a result backend: a message is a hint, and what
+is lost the sweep sends again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from celery import Celery, chain, group
+from celery.canvas import Signature
+from kombu.exceptions import OperationalError
+
+from orchestration.adapters.announcements import Announcements
+from orchestration.adapters.database import DatabaseClock
+from orchestration.contracts import (
+    CHORES_QUEUE,
+    DEFAULT_QUEUE,
+    PROVENANCE_SEQUENCE,
+    SAGA_SWEEP,
+    STEP_TASKS,
+    Hint,
+    StepMessage,
+    pool_queue,
+    step_label,
+)
+from orchestration.core.saga.decide import Decision, check_after_claim
+from orchestration.core.saga.fold import SagaView
+from orchestration.core.saga.model import Direction
+from orchestration.errors import TransportError
+from orchestration.settings import Settings
+
+__all__ = ["StepSender", "celery_config", "hint_for", "make_producer"]
+
+# Beyond a step's own timeout the pool kills the child: only code that cannot be
+# interrupted gets there.
+_KILL_AFTER_S = 10
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """Return the Celery configuration that producers and workers share."""
+    transport: dict[str, Any] = {}
+    if settings.broker_url.startswith("redis"):
+        # Looked through every 10 s rather than every 100: see docs/operations.md.
+        transport = {"visibility_timeout": 300, "unacked_restore_throttle": 1}
+        if settings.key_prefix:
+            transport["global_keyprefix"] = settings.key_prefix
+    return {
+        "broker_url": settings.broker_url,
+        "broker_transport_options": transport,
+        "broker_connection_retry_on_startup": True,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "result_backend": None,
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_routes": {
+            SAGA_SWEEP: {"queue": CHORES_QUEUE},
+            PROVENANCE_SEQUENCE: {"queue": CHORES_QUEUE},
+        },
+        "task_publish_retry_policy": {
+            "max_retries": 5,
+            "interval_start": 0.1,
+            "interval_step": 0.3,
+            "interval_max": 1.0,
+        },
+        "task_send_sent_event": True,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }
+
+
+def make_producer(settings: Settings) -> Celery:
+    """Return a Celery app that only sends; it hosts no tasks."""
+    app = Celery("orchestration", set_as_current=False)
+    app.conf.update(celery_config(settings))
+    return app
+
+
+def hint_for(view: SagaView, step: str, direction: Direction, now: datetime) -> Hint:
+    """Return what a message about ``step`` tells of the saga as it stands."""
+    check_at = check_after_claim(view, step, direction, now)
+    return Hint(
+        version=view.version,
+        check_at_ms=round(check_at.timestamp() * 1_000) if check_at else None,
+    )
+
+
+class StepSender:
+    """Sends the steps that a decision names."""
+
+    def __init__(
+        self, app: Celery, announcements: Announcements, clock: DatabaseClock
+    ) -> None:
+        self._app = app
+        self._announcements = announcements
+        self._clock = clock
+
+    def send(self, decision: Decision) -> None:
+        """Send a decision's lines.
+
+        Raises:
+            TransportError: The broker did not take them; the sweep sends again.
+        """
+        view = decision.view
+        lines = [self._line(view, line, decision.direction) for line in decision.lines]
+        if not lines:
+            return
+        try:
+            if len(lines) == 1:
+                lines[0].apply_async()
+            else:
+                group(lines, app=self._app).apply_async()
+        except OperationalError as exc:
+            raise TransportError(
+                f"the broker did not take saga {view.saga_id}'s next steps ({exc}): "
+                "they are on record and are sent again once it is back"
+            ) from exc
+
+    def close(self) -> None:
+        """Give the connections to the broker back."""
+        self._app.close()
+
+    def _line(
+        self, view: SagaView, names: Sequence[str], direction: Direction
+    ) -> Signature:
+        hint = hint_for(view, names[0], direction, self._clock.now())
+        first = self._step(view, names[0], direction, args=(hint,))
+        # The others get theirs from the step before them: it is what that returns.
+        rest = [self._step(view, name, direction, args=()) for name in names[1:]]
+        return chain(first, *rest, app=self._app) if rest else first
+
+    def _step(
+        self, view: SagaView, name: str, direction: Direction, args: tuple[Hint, ...]
+    ) -> Signature:
+        definition = view.plan.by_name[name]
+        message = StepMessage(
+            saga_id=view.saga_id,
+            step=name,
+            agent_id=definition.agent_id,
+            action=definition.target(direction) or "",
+            timeout_ms=definition.timeout_ms,
+        )
+        attempt = view.phase(name, direction).attempt + 1
+        return Signature(
+            STEP_TASKS[direction],
+            args=args,
+            kwargs=message,
+            options={
+                "queue": pool_queue(self._announcements.pool_of(definition.agent_id)),
+                "argsrepr": step_label(
+                    view.transaction.name, view.saga_id, name, direction, attempt
+                ),
+                "kwargsrepr": "{}",
+                "time_limit": definition.timeout_ms / 1_000 + _KILL_AFTER_S,
+            },
+            app=self._app,
+        )

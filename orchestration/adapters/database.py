@@ -1,0 +1,133 @@
+"""Connections to Postgres, its clock, and what to do when it goes away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from orchestration.errors import TransportError
+
+__all__ = ["Database", "DatabaseClock"]
+
+_T = TypeVar("_T")
+# A restart of Postgres takes seconds; after this long the caller is told.
+_PATIENCE_S = 30.0
+
+
+class DatabaseClock:
+    """Tells the database's time, so that hosts with wrong clocks agree.
+
+    Every answer of the database that carries its time sets the offset anew.
+    """
+
+    def __init__(self) -> None:
+        self._offset = timedelta()
+
+    def heard(self, db_now: datetime) -> None:
+        """Take over a time that the database has just told."""
+        self._offset = db_now - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """Return the database's time, as good as the last answer's delay."""
+        return datetime.now(UTC) + self._offset
+
+
+class Database:
+    """One process's way to Postgres; open it after the fork that made the process.
+
+    Args:
+        url: Where it is.
+        pool_size: Connections kept open; 0: none, each use opens its own.
+        name: Shown in ``pg_stat_activity``.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 4, name: str = "") -> None:
+        pool: dict[str, Any] = (
+            {"pool_size": pool_size, "max_overflow": 16}
+            if pool_size
+            else {"poolclass": NullPool}
+        )
+        self.engine: Engine = create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            connect_args={
+                "application_name": f"orchestration {name}".strip(),
+                # A frozen process must not hold a saga's row for long.
+                "options": "-c idle_in_transaction_session_timeout=10s",
+                "connect_timeout": 10,
+                "keepalives_idle": 30,
+            },
+            **pool,
+        )
+        self.clock = DatabaseClock()
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self.engine.dispose()
+
+    def begin(self) -> Connection:
+        """Return a connection with transactions of its own, for an action's work."""
+        return self.engine.connect().execution_options(isolation_level="READ COMMITTED")
+
+    def rows(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        connection: Connection | None = None,
+    ) -> Sequence[Sequence[Any]]:
+        """Run one statement in one round trip and return its rows.
+
+        Without a ``connection`` it commits by itself, and is run again if the
+        database went away meanwhile: so it must be safe to run twice.
+
+        Raises:
+            TransportError: The database stayed away for 30 seconds.
+        """
+        if connection is not None:
+            return _fetch(connection, statement, parameters)
+
+        def run() -> Sequence[Sequence[Any]]:
+            with self.engine.connect() as own:
+                return _fetch(own, statement, parameters)
+
+        return self.patiently(run)
+
+    def patiently(self, call: Callable[[], _T]) -> _T:
+        """Call until the database answers; see ``rows``."""
+        give_up_at = time.monotonic() + _PATIENCE_S
+        wait_s = 0.05
+        while True:
+            try:
+                return call()
+            except (OperationalError, InterfaceError) as exc:
+                if not is_outage(exc):
+                    raise
+                if time.monotonic() > give_up_at:
+                    raise TransportError(
+                        f"Postgres has not answered for {_PATIENCE_S:.0f} s "
+                        f"({type(exc.orig).__name__}): check DATABASE_URL and the "
+                        "server; what was recorded is safe"
+                    ) from exc
+            time.sleep(wait_s)
+            wait_s = min(wait_s * 2, 2.0)
+
+
+def is_outage(exc: DBAPIError) -> bool:
+    """Whether the server went away, rather than refused the statement."""
+    code = getattr(exc.orig, "pgcode", None)
+    # Without a code the connection itself failed; 57P0x: shut down, crashed, starting.
+    return code is None or code.startswith(("57P", "08"))
+
+
+def _fetch(
+    connection: Connection, statement: str, parameters: Sequence[Any]
+) -> Sequence[Sequence[Any]]:
+    result = connection.exec_driver_sql(statement, tuple(parameters))
+    return result.fetchall() if result.returns_rows else ()

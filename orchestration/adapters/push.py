@@ -1,0 +1,126 @@
+"""Tell waiting callers at once that a saga is over; a lost word costs only time.
+
+Redis publish/subscribe, with a look at Postgres every second beside it: a caller
+learns of the end even if Redis is wiped, restarted or away.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+
+import redis
+
+from orchestration.adapters.saga_log import SagaLog
+
+__all__ = ["EndWaiter", "Ends"]
+
+logger = logging.getLogger(__name__)
+_LOOK_EVERY_S = 1.0
+
+
+class Ends:
+    """The channel on which ends of sagas are told."""
+
+    def __init__(self, redis_url: str, key_prefix: str) -> None:
+        self._redis = redis.Redis.from_url(
+            redis_url, socket_timeout=2, socket_connect_timeout=2
+        )
+        self.channel = f"{key_prefix}orchestration:saga-ended"
+
+    def tell(self, saga_id: str) -> None:
+        """Tell that a saga is over; nobody may be listening, and that is fine."""
+        try:
+            self._redis.publish(self.channel, saga_id)
+        except redis.RedisError as exc:
+            # The waiter looks at Postgres anyway.
+            logger.warning("end of saga %s not told: %s", saga_id, exc)
+
+    def listen(self) -> redis.client.PubSub:
+        """Return a subscription to the channel."""
+        subscription: redis.client.PubSub = self._redis.pubsub(  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+            ignore_subscribe_messages=True
+        )
+        subscription.subscribe(self.channel)
+        return subscription
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+
+class EndWaiter:
+    """One thread per process that resolves futures when sagas are over."""
+
+    def __init__(self, log: SagaLog, ends: Ends) -> None:
+        self._log = log
+        self._ends = ends
+        self._waiting: dict[str, list[Future[None]]] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wait_for(self, saga_id: str) -> Future[None]:
+        """Return a future that is done once the saga is no longer on its way."""
+        future: Future[None] = Future()
+        with self._lock:
+            self._waiting.setdefault(saga_id, []).append(future)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="saga-ends", daemon=True
+                )
+                self._thread.start()
+        return future
+
+    def forget(self, saga_id: str, future: Future[None]) -> None:
+        """Stop waiting."""
+        with self._lock:
+            futures = self._waiting.get(saga_id, [])
+            if future in futures:
+                futures.remove(future)
+            if not futures:
+                self._waiting.pop(saga_id, None)
+
+    def close(self) -> None:
+        """End the thread; what still waits stays undone."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=3)
+
+    def _resolve(self, saga_id: str) -> None:
+        with self._lock:
+            futures = self._waiting.pop(saga_id, [])
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+    def _run(self) -> None:
+        subscription: redis.client.PubSub | None = None
+        looked_at = 0.0
+        while not self._closed.is_set():
+            try:
+                subscription = subscription or self._ends.listen()
+                message = subscription.get_message(timeout=0.2)
+                if message is not None:
+                    self._resolve(message["data"].decode())
+            except redis.RedisError:
+                subscription = None
+                self._closed.wait(0.2)
+            if time.monotonic() > looked_at + _LOOK_EVERY_S:
+                looked_at = time.monotonic()
+                self._look()
+        if subscription is not None:
+            subscription.close()
+
+    def _look(self) -> None:
+        with self._lock:
+            waiting = list(self._waiting)
+        if not waiting:
+            return
+        try:
+            for saga_id in self._log.over(waiting):
+                self._resolve(saga_id)
+        except Exception:  # the edge of a thread: it must go on, and say so
+            logger.warning("could not look for ended sagas", exc_info=True)

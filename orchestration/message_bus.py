@@ -1,0 +1,137 @@
+"""The connection owner: what every front door shares in one process.
+
+    bus = MessageBus()          # settings from the environment
+    await bus.initialize()
+
+Its messaging (requests, topics, dead letters) comes with the routing components.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from orchestration.adapters.announcements import Announcements
+from orchestration.adapters.celery_bus import StepSender, make_producer
+from orchestration.adapters.database import Database
+from orchestration.adapters.push import Ends, EndWaiter
+from orchestration.adapters.saga_door import SagaDoor
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.schema import check_schema
+from orchestration.errors import ConfigurationError
+from orchestration.settings import Settings, warn_about_kafka
+
+__all__ = ["MessageBus"]
+
+_KAFKA_KEYS = ("bootstrap_servers", "bootstrap.servers", "kafka_bootstrap_servers")
+
+
+class MessageBus:
+    """Owns a process's connections to broker, database and Redis.
+
+    Args:
+        config: None: settings from the environment; a string: the broker's URL; a
+            mapping: settings by name; or ``Settings``.
+
+    Raises:
+        ConfigurationError: A setting is missing or wrong.
+    """
+
+    def __init__(
+        self, config: Settings | Mapping[str, Any] | str | None = None
+    ) -> None:
+        self.settings = _settings(config)
+        self._db: Database | None = None
+        self._door: SagaDoor | None = None
+        self._ends: Ends | None = None
+        self._waiter: EndWaiter | None = None
+
+    async def initialize(self) -> None:
+        """Connect and check the database's schema; a second call does nothing.
+
+        Raises:
+            SchemaOutdated: ``orchestration migrate`` has to be run first.
+            TransportError: The database does not answer.
+        """
+        if self._db is None:
+            await asyncio.to_thread(self._open)
+
+    async def close(self) -> None:
+        """Let go of every connection; a closed bus may be initialized again."""
+        if self._db is not None:
+            await asyncio.to_thread(self._shut)
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def sagas(self) -> SagaLog:
+        """Where sagas are recorded."""
+        return self.saga_door.log
+
+    @property
+    def saga_door(self) -> SagaDoor:
+        """Where sagas come in."""
+        if self._door is None:
+            raise ConfigurationError(
+                "the message bus is not connected: `await bus.initialize()` first"
+            )
+        return self._door
+
+    @property
+    def saga_ends(self) -> EndWaiter:
+        """Who tells when a saga is over."""
+        if self._waiter is None:
+            raise ConfigurationError(
+                "the message bus is not connected: `await bus.initialize()` first"
+            )
+        return self._waiter
+
+    def _open(self) -> None:
+        settings = self.settings
+        db = Database(
+            settings.database_url, pool_size=settings.db_pool_size, name="producer"
+        )
+        db.patiently(lambda: check_schema(db.engine))
+        log = SagaLog(db)
+        announcements = Announcements(db, settings.announce_interval_s)
+        sender = StepSender(make_producer(settings), announcements, db.clock)
+        self._door = SagaDoor(log, announcements, sender, settings.max_payload_bytes)
+        self._ends = Ends(settings.redis_url, settings.key_prefix)
+        self._waiter = EndWaiter(log, self._ends)
+        self._db = db
+
+    def _shut(self) -> None:
+        if self._waiter is not None:
+            self._waiter.close()
+        if self._ends is not None:
+            self._ends.close()
+        if self._door is not None:
+            self._door.sender.close()
+        if self._db is not None:
+            self._db.close()
+        self._db = self._door = self._ends = self._waiter = None
+
+
+def _settings(config: Settings | Mapping[str, Any] | str | None) -> Settings:
+    if isinstance(config, Settings):
+        return config
+    if isinstance(config, str):
+        return Settings.from_env(broker_url=config)
+    given = dict(config or {})
+    for key in _KAFKA_KEYS:
+        if key in given:
+            del given[key]
+            warn_about_kafka(f"{key!r} in the message bus's configuration")
+    return Settings.from_env(**given)

@@ -1,0 +1,178 @@
+"""Every setting, with its unit in its name; read when a process starts, once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from orchestration.errors import ConfigurationError
+
+__all__ = ["Settings"]
+
+_URLS = {
+    "database_url": "DATABASE_URL",
+    "broker_url": "CELERY_BROKER_URL",
+    "redis_url": "REDIS_URL",
+}
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads ``DATABASE_URL_FILE`` and its like: a URL kept in a secret's file."""
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[Any, str, bool]:
+        """Return the content of the field's file, if its variable is set."""
+        del field
+        variable = f"{_URLS.get(field_name, '')}_FILE"
+        path = os.environ.get(variable)
+        if field_name not in _URLS or not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except OSError as exc:
+            raise ConfigurationError(
+                f"{variable} is {path!r}, which cannot be read ({exc.strerror}): "
+                "name a readable file"
+            ) from exc
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the URLs that files give."""
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {_URLS[name]: value for name, value in found.items() if value}
+
+
+class Settings(BaseSettings):
+    """Settings of every process; each is an environment variable of its name.
+
+    The three URLs are ``DATABASE_URL``, ``CELERY_BROKER_URL`` and ``REDIS_URL``, or
+    files named by these with ``_FILE`` behind; the rest begins with
+    ``ORCHESTRATION_``.
+
+    Attributes:
+        database_url: Postgres: events and side tables.
+        broker_url: Redis or RabbitMQ; default: ``redis_url``.
+        redis_url: Hot state and push; default: ``broker_url`` if that is Redis.
+        key_prefix: Before every Redis key and channel, to share one server.
+        lease_s: How long a claim outlives its worker, seconds.
+        max_payload_bytes: Limit of one message's or one saga's input, bytes.
+        announce_interval_s: How often a worker says what it hosts, seconds.
+        db_pool_size: Connections that one process keeps.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ORCHESTRATION_", extra="ignore", populate_by_name=True
+    )
+
+    database_url: str = Field(validation_alias="DATABASE_URL")
+    broker_url: str = Field(default="", validation_alias="CELERY_BROKER_URL")
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    key_prefix: str = ""
+    lease_s: float = Field(default=15.0, gt=0)
+    max_payload_bytes: int = Field(default=262_144, gt=0)
+    announce_interval_s: float = Field(default=10.0, gt=0)
+    db_pool_size: int = Field(default=4, gt=0)
+    max_swarm_agents: int = Field(default=1_000, gt=0)
+    max_agents: int = Field(default=10_000, gt=0)
+    enable_event_sourcing: bool = Field(
+        default=True, validation_alias="ENABLE_EVENT_SOURCING"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then variables, then secrets' files."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgresql+psycopg2://")):
+            raise ValueError("use a URL that begins with postgresql://")
+        # Named, since SQLAlchemy's default driver for this scheme is another one.
+        return value.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    @field_validator("enable_event_sourcing")
+    @classmethod
+    def _events_are_the_truth(cls, value: bool) -> bool:  # noqa: FBT001
+        if not value:
+            raise ValueError(
+                "events are the only record of what happened, so they cannot be "
+                "switched off: remove the variable"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fill_urls(self) -> Self:
+        if not self.broker_url:
+            self.broker_url = self.redis_url
+        if not self.redis_url and self.broker_url.startswith("redis"):
+            self.redis_url = self.broker_url
+        if not self.broker_url or not self.redis_url:
+            raise ValueError(
+                "REDIS_URL is not set: use redis://host:port/0 (it is the broker too, "
+                "unless CELERY_BROKER_URL names another)"
+            )
+        return self
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:  # noqa: ANN401
+        """Read the settings of this process.
+
+        Raises:
+            ConfigurationError: One sentence per fault: variable, value, way out.
+        """
+        if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+            warn_about_kafka("KAFKA_BOOTSTRAP_SERVERS")
+        try:
+            return cls(**overrides)
+        except ValidationError as exc:
+            raise ConfigurationError(
+                "; ".join(_sentence(dict(error)) for error in exc.errors())
+            ) from exc
+
+
+def warn_about_kafka(what: str) -> None:
+    """Warn once that a Kafka setting has no effect, and say which one has."""
+    warnings.warn(
+        f"{what} has no effect: messages go by Celery; set CELERY_BROKER_URL",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    """Return a fault as a sentence that names variable, value and way out."""
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0])
+    variable = _URLS.get(name, name)
+    if variable == name and not name.isupper():
+        variable = f"ORCHESTRATION_{name.upper()}"
+    if error["type"] == "missing":
+        return (
+            f"{variable} is not set: give it in the environment "
+            "(`orchestration up` starts local servers and prints theirs)"
+        )
+    shown = "(hidden)" if variable in _URLS.values() else repr(error["input"])
+    return f"{variable} is {shown}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,242 @@
+"""Run one action of an agent and tell how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import Any
+
+from sqlalchemy import Connection
+
+from eventstore import NotCanonical, canonical_bytes
+from orchestration.adapters.database import Database
+from orchestration.adapters.lease import HeldLease
+from orchestration.agents import Action, ActionContext, hosted_agents
+from orchestration.core.saga.data import ancestor_outputs, step_input
+from orchestration.core.saga.fold import SagaView
+from orchestration.core.saga.model import Direction, SagaStep
+from orchestration.core.saga.outcomes import (
+    Failed,
+    Lost,
+    Outcome,
+    Succeeded,
+    idempotency_key,
+)
+from orchestration.errors import (
+    DataConflict,
+    NonRetryable,
+    OutcomeUnknown,
+    StepTimedOut,
+)
+
+__all__ = ["Ended", "WorkConnection", "find_action", "perform"]
+
+_MESSAGE_LIMIT = 2_000
+_loops = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an action ended; ``raised`` is what Celery is to show."""
+
+    outcome: Outcome
+    raised: Exception | None = None
+
+
+@dataclass(slots=True)
+class WorkConnection:
+    """The connection an action may ask for; opened at first use only."""
+
+    db: Database
+    connection: Connection | None = field(default=None)
+
+    def get(self) -> Connection:
+        """Return the connection, in a transaction from its first statement on."""
+        if self.connection is None:
+            self.connection = self.db.begin()
+        return self.connection
+
+    def commit(self) -> None:
+        """Make the action's work true, with what was recorded in it."""
+        if self.connection is not None:
+            self.connection.commit()
+
+    def drop(self) -> None:
+        """Undo what is not committed and give the connection back."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+def find_action(agent_id: str, action: str) -> Action | None:
+    """Return the action, if this process hosts it."""
+    for agent in hosted_agents():
+        if agent.agent_id == agent_id:
+            return agent.find(action)
+    return None
+
+
+def perform(
+    view: SagaView,
+    step: str,
+    direction: Direction,
+    held: HeldLease,
+    work: WorkConnection,
+    max_output_bytes: int,
+) -> Ended:
+    """Call the step's action, or its compensation, within its time.
+
+    Args:
+        view: The saga, with this attempt open.
+        step: Name of the step.
+        direction: Whether it is done or undone.
+        held: The attempt's lease.
+        work: Where the action's own database work goes.
+        max_output_bytes: Limit of what it may return.
+    """
+    definition = view.plan.by_name[step]
+    try:
+        action = _hosted(definition, direction)
+        data = step_input(view, step, direction)
+        context = _context(view, step, direction, held, work)
+        with _time_limit(step, definition.timeout_ms / 1_000):
+            output = _call(action, data, context, definition.timeout_ms / 1_000)
+        return _checked(step, output, max_output_bytes)
+    except StepTimedOut as exc:
+        return Ended(Lost(_error(exc), timed_out=True), exc)
+    except (NonRetryable, DataConflict) as exc:
+        return Ended(Failed(_error(exc), retryable=False), exc)
+    except (OutcomeUnknown, ConnectionError, TimeoutError) as exc:
+        return Ended(Lost(_error(exc)), exc)
+    except Exception as exc:  # noqa: BLE001  the edge: an action may raise anything
+        return Ended(Failed(_error(exc)), exc)
+
+
+def _hosted(definition: SagaStep, direction: Direction) -> Action:
+    target = definition.target(direction) or ""
+    action = find_action(definition.agent_id, target)
+    if action is None:  # the message named another than the saga's definition
+        raise LookupError(
+            f"agent {definition.agent_id!r} has no action {target!r} in this worker"
+        )
+    return action
+
+
+def _context(
+    view: SagaView,
+    step: str,
+    direction: Direction,
+    held: HeldLease,
+    work: WorkConnection,
+) -> ActionContext:
+    phase = view.phase(step, direction)
+    definition = view.plan.by_name[step]
+    timeout = timedelta(milliseconds=definition.timeout_ms)
+    return ActionContext(
+        saga_id=view.saga_id,
+        step=step,
+        direction=direction,
+        attempt=phase.attempt,
+        round=phase.round,
+        idempotency_key=idempotency_key(view.saga_id, step, direction, phase.round),
+        deadline=phase.started_at + timeout if phase.started_at else None,
+        outputs=ancestor_outputs(view, step),
+        metadata=definition.metadata,
+        is_cancelled=lambda: held.cancelled,
+        renew=held.renew,
+        connect=work.get,
+    )
+
+
+def _call(
+    action: Action, data: dict[str, Any], context: ActionContext, timeout_s: float
+) -> Any:  # noqa: ANN401
+    output = action(data, context)
+    if not inspect.isawaitable(output):
+        return output
+    if not hasattr(_loops, "runner"):
+        # Kept for the thread's life, so that an agent's clients can be reused.
+        _loops.runner = asyncio.Runner()
+
+    async def bounded() -> Any:  # noqa: ANN401
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                return await output
+        except TimeoutError as exc:
+            if limit.expired():
+                raise _timed_out(context.step, timeout_s) from exc
+            raise
+
+    return _loops.runner.run(bounded())
+
+
+def _checked(step: str, output: object, max_bytes: int) -> Ended:
+    """Accept what can be stored; what cannot leaves an effect without a record."""
+    if output is None:
+        output = {}
+    problem = ""
+    if isinstance(output, Mapping):
+        try:
+            size = len(canonical_bytes(output))
+        except NotCanonical as exc:
+            problem = f"returned what is no JSON ({exc})"
+        else:
+            if size <= max_bytes:
+                return Ended(Succeeded(output))
+            problem = (
+                f"returned {size} bytes, the limit is {max_bytes} "
+                "(ORCHESTRATION_MAX_PAYLOAD_BYTES): return a reference instead"
+            )
+    else:
+        problem = f"returned {type(output).__name__}: return a dict of JSON, or None"
+    unknown = OutcomeUnknown(f"step {step!r} {problem}")
+    return Ended(Lost(_error(unknown)), unknown)
+
+
+def _error(exc: Exception) -> dict[str, str]:
+    return {"type": type(exc).__name__, "message": str(exc)[:_MESSAGE_LIMIT]}
+
+
+def _timed_out(step: str, seconds: float) -> StepTimedOut:
+    return StepTimedOut(f"step {step!r} took longer than its {seconds:g} s")
+
+
+@contextmanager
+def _time_limit(step: str, seconds: float) -> Iterator[None]:
+    """Raise StepTimedOut into the block when its time is over.
+
+    By an alarm signal, which only a process's main thread can get: so in a prefork
+    child and in a solo worker, but not in a thread of a pool. There the lease runs
+    out and the sweep calls the outcome unknown.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise _timed_out(step, seconds)
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def deadline_passed(
+    started_at: datetime | None, timeout_ms: int, now: datetime
+) -> bool:
+    """Whether an attempt's own time was over."""
+    return started_at is not None and now >= started_at + timedelta(
+        milliseconds=timeout_ms
+    )

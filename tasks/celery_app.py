@@ -1,0 +1,14 @@
+"""The Celery app; importing it reads no settings and opens nothing."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from tasks.config import worker_config
+
+app = Celery("tasks", include=["tasks.saga", "tasks.recovery", "tasks.provenance"])
+# A callable is evaluated when the configuration is first looked at, not before.
+app.add_defaults(worker_config)
+
+# Connects the signals by which a worker learns what it hosts.
+import tasks.hosting  # noqa: E402, F401

@@ -1,0 +1,41 @@
+"""How workers and beat are configured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import beat_schedule
+from orchestration.adapters.celery_bus import celery_config
+from orchestration.contracts import CHORES_QUEUE
+from orchestration.settings import Settings
+
+__all__ = ["worker_config"]
+
+
+def worker_config() -> dict[str, Any]:
+    """Return the whole configuration, from this process's environment."""
+    return celery_config(Settings.from_env()) | {
+        # A message is acknowledged when its step is over, and comes back if its
+        # process is killed; the claim in Postgres makes coming back harmless.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        # A late acknowledgement that is lost brings the message back: harmless too.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": 0.0,
+        "beat_schedule": {
+            name: {
+                "task": task,
+                "schedule": period_s,
+                # What nobody took within a few periods is stale: the next one serves.
+                "options": {
+                    "queue": CHORES_QUEUE,
+                    "expires": max(5.0, 2 * period_s),
+                    "kwargsrepr": "{}",
+                },
+                "kwargs": {"period_s": period_s},
+            }
+            for name, (task, period_s) in beat_schedule.SCHEDULE.items()
+        },
+        "beat_max_loop_interval": 1,
+    }

@@ -1,0 +1,101 @@
+"""What a worker does at its start and end: check, choose queues, announce."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestration.adapters.announcements import Announcements, PoolMismatch
+from orchestration.adapters.database import Database
+from orchestration.adapters.schema import check_schema
+from orchestration.agents import Agent, hosted_agents
+from orchestration.contracts import CHORES_QUEUE, DEFAULT_QUEUE, pool_queue
+from orchestration.errors import ConfigurationError, TransportError
+from orchestration.settings import Settings
+
+logger = logging.getLogger(__name__)
+_EX_CONFIG = 78  # sysexits.h: the configuration is wrong
+_stop = threading.Event()
+_served: list[Agent] = []
+
+
+@celeryd_after_setup.connect
+def _set_up(sender: str, instance: Any, **_: object) -> None:  # noqa: ANN401
+    """Refuse a wrong database or pool; consume the pools of what is hosted."""
+    try:
+        settings = Settings.from_env()
+        queues = instance.app.amqp.queues
+        # None unless the worker was given -Q: then that is what it consumes.
+        if queues._consume_from is None:  # noqa: SLF001
+            pools = sorted({agent.pool for agent in hosted_agents()})
+            queues.select([DEFAULT_QUEUE, *map(pool_queue, pools)])
+        consumed = set(queues.consume_from)
+        _served[:] = [a for a in hosted_agents() if pool_queue(a.pool) in consumed]
+        _refuse_mismatch(settings, sender)
+    except Exception as exc:
+        # An ordinary exception of a signal's receiver is logged and passed over.
+        sys.stderr.write(f"worker {sender} does not start: {exc}\n")
+        raise SystemExit(_EX_CONFIG) from exc
+    if CHORES_QUEUE in consumed and len(consumed) > 1:
+        logger.warning(
+            "this worker serves %r beside other queues: agents' load will delay "
+            "recovery; give chores a worker of their own (-Q chores)",
+            CHORES_QUEUE,
+        )
+
+
+def _refuse_mismatch(settings: Settings, worker: str) -> None:
+    db = Database(settings.database_url, pool_size=0, name="worker start")
+    check_schema(db.engine)
+    announcements = Announcements(db, settings.announce_interval_s)
+    if found := announcements.mismatches(worker, _served):
+        raise ConfigurationError("; ".join(_sentence(one) for one in found))
+
+
+def _sentence(mismatch: PoolMismatch) -> str:
+    parts = [f"pool {mismatch.pool!r} is served by {mismatch.worker} with other agents"]
+    if mismatch.missing_here:
+        parts.append(f"missing here: {', '.join(mismatch.missing_here)}")
+    if mismatch.missing_there:
+        parts.append(f"missing there: {', '.join(mismatch.missing_there)}")
+    parts.append("import the same modules, or give these agents a pool of their own")
+    return "; ".join(parts)
+
+
+@worker_ready.connect
+def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
+    """Say what is hosted, and go on saying so while the worker lives."""
+    settings = Settings.from_env()
+    db = Database(settings.database_url, pool_size=0, name="worker")
+    announcements = Announcements(db, settings.announce_interval_s)
+    worker = sender.hostname
+    announcements.announce(worker, _served)
+    _stop.clear()
+
+    def repeat() -> None:
+        while not _stop.wait(settings.announce_interval_s):
+            try:
+                announcements.still_up(worker)
+            except (SQLAlchemyError, TransportError):
+                logger.warning("announcement not renewed", exc_info=True)
+
+    threading.Thread(target=repeat, name="announcer", daemon=True).start()
+
+
+@worker_shutdown.connect
+def _say_gone(sender: Any, **_: object) -> None:  # noqa: ANN401
+    if _stop.is_set() or not sender:
+        return
+    _stop.set()
+    settings = Settings.from_env()
+    db = Database(settings.database_url, pool_size=0, name="worker end")
+    try:
+        with db.engine.connect():  # no patience: a stack that stops stops its database
+            Announcements(db).gone(sender.hostname)
+    except (SQLAlchemyError, TransportError):
+        logger.info("the database was gone first")
