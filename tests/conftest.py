@@ -7,14 +7,20 @@ missing skips the test on a laptop and fails it where CI is set.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from orchestration.adapters.embedded import EmbeddedServerMissing, EmbeddedServers
+from orchestration.adapters.embedded import (
+    EmbeddedServerError,
+    EmbeddedServerMissing,
+    EmbeddedServers,
+)
 from tests.support.servers import (
     RABBITMQ_DEFAULT,
     absent,
@@ -24,6 +30,9 @@ from tests.support.servers import (
     spare_redis_databases,
     wipe,
 )
+from tests.support.stack import Stack
+
+STACKS = pytest.StashKey[list[Stack]]()
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +120,57 @@ def rabbitmq_url() -> Iterator[str]:
         absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error)
     with fresh_vhost(admin_url) as url:
         yield url
+
+
+@pytest.fixture
+def make_stack(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stack]]:
+    """Factory of stacks for any Celery app: ``make_stack(env, app="my.app")``."""
+    stacks = request.node.stash.setdefault(STACKS, [])
+
+    def make(env: Mapping[str, str], **options: Any) -> Stack:
+        stacks.append(Stack(env, **options))
+        return stacks[-1]
+
+    yield make
+    with contextlib.ExitStack() as closing:
+        for stack in stacks:
+            closing.callback(stack.close)
+
+
+@pytest.fixture
+def stack(
+    make_stack: Callable[..., Stack],
+    database_url: str,
+    redis_url: str,
+    redis_broker_url: str,
+) -> Stack:
+    """Workers and beat of ``tasks`` on a migrated database and empty Redis.
+
+    Start them by ``stack.worker(…)``, ``stack.chores()`` and ``stack.beat()``; for
+    another broker set ``stack.env["CELERY_BROKER_URL"]`` before.
+    """
+    addresses = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "CELERY_BROKER_URL": redis_broker_url,
+    }
+    return make_stack(addresses, prepare=migrate)
+
+
+def migrate(environment: Mapping[str, str]) -> None:
+    from orchestration.adapters.schema import migrate_all
+
+    migrate_all(environment["DATABASE_URL"])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the logs of a failed test's processes into its report."""
+    report = yield
+    if report.failed:
+        for stack in item.stash.get(STACKS, []):
+            with contextlib.suppress(EmbeddedServerError):
+                report.sections.extend(stack.logs())
+    return report
