@@ -1,0 +1,150 @@
+"""A worker killed in a step, a wiped broker, a frozen worker: the saga finishes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestration.adapters.embedded import EmbeddedServers
+from orchestration.saga import SagaState
+from tests.support.front import Effects, front_door, linear
+from tests.support.processes import wait_until
+from tests.support.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+LEASE_S = 3
+AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
+
+
+def start(stack: Stack, effects: Effects) -> None:
+    stack.env |= {
+        "ORCHESTRATION_LEASE_S": str(LEASE_S),
+        "EFFECTS_FILE": str(effects.path),
+    }
+    parts = [
+        stack.worker(*AGENTS, "-c", "2", wait=False),
+        stack.chores("--without-mingle", wait=False),
+        stack.beat(wait=False),
+    ]
+    for part in parts:
+        part.wait_ready()
+
+
+@pytest.fixture
+def effects(tmp_path: Path) -> Effects:
+    return Effects(tmp_path / "effects")
+
+
+def begun(effects: Effects, saga_id: str, name: str) -> bool:
+    return name in effects.lines(saga_id, "begin")
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+@pytest.mark.parametrize("victim", ["child", "worker"])
+def test_a_worker_killed_in_a_step_is_made_up_for_within_its_lease(
+    stack: Stack,
+    effects: Effects,
+    broker: str,
+    victim: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    if broker == "rabbitmq":
+        stack.env["CELERY_BROKER_URL"] = request.getfixturevalue("rabbitmq_url")
+    start(stack, effects)
+    with front_door(stack.env) as front:
+        gate = effects.path.with_name("gate")
+        transaction = linear(5, s3={"wait_for_file": str(gate)})
+        saga_id = front.start(transaction)
+        wait_until(lambda: begun(effects, saga_id, "s3"), "s3 has begun")
+        [pid] = effects.pids(saga_id, "begin", "s3")
+        if victim == "child":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            stack.started[0].kill()
+            stack.worker(*AGENTS, "-c", "2")
+        gate.touch()
+        killed_at = time.monotonic()
+        status = front.wait(saga_id)
+        took_s = time.monotonic() - killed_at
+        assert status.state is SagaState.COMPLETED
+        # The promise of the lease, not a measure of speed.
+        assert took_s <= LEASE_S + 5
+        assert effects.lines(saga_id, "do") == ["s1", "s2", "s3", "s4", "s5"]
+        assert front.types(saga_id).count("STEP_UNKNOWN") == 1
+
+
+def test_a_wiped_redis_loses_no_saga(
+    private_servers: EmbeddedServers, effects: Effects, make_stack: type[Stack]
+) -> None:
+    from tests.conftest import migrate
+
+    stack = make_stack(private_servers.environment, prepare=migrate)
+    start(stack, effects)
+    with front_door(stack.env) as front:
+        gate = effects.path.with_name("gate")
+        sagas = [
+            front.start(linear(5, s2={"wait_for_file": str(gate)})) for _ in range(6)
+        ]
+        wait_until(
+            lambda: sum(begun(effects, saga, "s2") for saga in sagas) == 2,
+            "both children are in a step, the other messages wait",
+        )
+        with redis.Redis.from_url(private_servers.redis_url) as client:
+            client.flushall()
+        gate.touch()
+        for saga_id in sagas:
+            assert front.wait(saga_id).state is SagaState.COMPLETED
+            done = effects.lines(saga_id, "do")
+            assert done == ["s1", "s2", "s3", "s4", "s5"]
+
+
+def test_a_frozen_worker_blocks_nobody_and_its_late_result_does_not_count(
+    stack: Stack, effects: Effects
+) -> None:
+    start(stack, effects)
+    with front_door(stack.env) as front:
+        gate = effects.path.with_name("gate")
+        saga_id = front.start(linear(3, s2={"wait_for_file": str(gate)}))
+        wait_until(lambda: begun(effects, saga_id, "s2"), "s2 has begun")
+        [pid] = effects.pids(saga_id, "begin", "s2")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            gate.touch()
+            status = front.wait(saga_id)
+            assert status.state is SagaState.COMPLETED
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(
+            lambda: "STEP_LATE_RESULT" in front.types(saga_id),
+            "the late result is told",
+        )
+        # Its effect is there twice, once for each attempt, and both are on record.
+        assert effects.lines(saga_id, "do").count("s2") == 2
+        assert front.status(saga_id).state is SagaState.COMPLETED
+
+
+def test_postgres_restarted_in_mid_run_loses_no_saga(
+    private_servers: EmbeddedServers, effects: Effects, make_stack: type[Stack]
+) -> None:
+    from tests.conftest import migrate
+
+    stack = make_stack(private_servers.environment, prepare=migrate)
+    start(stack, effects)
+    with front_door(stack.env) as front:
+        gate = effects.path.with_name("gate")
+        sagas = [
+            front.start(linear(4, s2={"wait_for_file": str(gate)})) for _ in range(4)
+        ]
+        wait_until(
+            lambda: sum(begun(effects, saga, "s2") for saga in sagas) == 2, "in steps"
+        )
+        private_servers.restart_postgres("immediate")
+        gate.touch()
+        for saga_id in sagas:
+            assert front.wait(saga_id).state is SagaState.COMPLETED
