@@ -6,6 +6,7 @@ Only this module needs matplotlib; it is imported when a chart is drawn.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from examples.csrd.scope2 import YearFigures
 
 __all__ = ["scope2_chart"]
 
+_LOCK = threading.Lock()  # matplotlib's settings belong to the whole process
 _COLOURS = ("#0b6e4f", "#b7c9bf")  # the reporting year stands out
 _BAR = 0.38
 
@@ -28,7 +30,7 @@ def scope2_chart(years: Sequence[YearFigures]) -> bytes:
     from matplotlib.figure import Figure
 
     countries = [figure.factor.country for figure in years[0].countries]
-    with mpl.rc_context({"svg.hashsalt": "csrd", "font.size": 10}):
+    with _LOCK, mpl.rc_context({"svg.hashsalt": "csrd", "font.size": 10}):
         figure = Figure(figsize=(8, 0.62 * len(countries) + 1.1), layout="constrained")
         axes = figure.add_subplot()
         for index, (year, colour) in enumerate(zip(years, _COLOURS, strict=False)):

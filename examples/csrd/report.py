@@ -149,7 +149,7 @@ def _change(now: Decimal, before: Decimal) -> str:
     if not before:
         return ""
     percent = (now - before) / before * 100
-    return f", {percent:+.1f} % on the year before"
+    return f", {percent:+.1f}\N{NO-BREAK SPACE}% on the year before"
 
 
 def _country_table(years: Sequence[YearFigures]) -> str:
@@ -178,7 +178,7 @@ def _country_table(years: Sequence[YearFigures]) -> str:
 
 
 def _country_cells(country: CountryFigure) -> str:
-    gap = f"(−{country.gap_years})" if country.gap_years else ""  # noqa: RUF001
+    gap = f"(\N{MINUS SIGN}{country.gap_years})" if country.gap_years else ""
     return (
         f'<td class="n">{shown(country.mwh)}</td>'
         f'<td class="n">{canonical(country.factor.g_per_kwh)}</td>'

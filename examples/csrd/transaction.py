@@ -42,55 +42,15 @@ def csrd_transaction(
             gives demonstrations the time to kill a worker in mid-step.
         transaction_id: Of the saga; None: a new one.
     """
-    collecting: dict[str, Any] = {"frameworks": list(standards)}
+    metadata: dict[str, Any] = {"frameworks": list(standards)}
     if read_delay_ms:
-        collecting["read_delay_ms"] = read_delay_ms
-    identity = {"transaction_id": transaction_id} if transaction_id else {}
+        metadata["read_delay_ms"] = read_delay_ms
     return SagaTransaction(
         name="csrd_report_generation",
         compensation_strategy=CompensationStrategy.BACKWARD,
         timeout_ms=600_000,
-        steps=[
-            SagaStep(
-                name="collect_esg_data",
-                agent_id="agent-data-collector",
-                action="collect_data",
-                compensation="delete_collected_data",
-                timeout_ms=120_000,
-                metadata=collecting,
-            ),
-            SagaStep(
-                name="validate_completeness",
-                agent_id="agent-validator",
-                action="validate_framework_completeness",
-                compensation="reset_validation_state",
-                depends_on=["collect_esg_data"],
-                retry_policy={"max_attempts": 3, "backoff_ms": 2_000},
-            ),
-            SagaStep(
-                name="calculate_metrics",
-                agent_id="agent-calculator",
-                action="calculate_csrd_metrics",
-                compensation="clear_calculations",
-                depends_on=["validate_completeness"],
-                timeout_ms=180_000,
-            ),
-            SagaStep(
-                name="generate_report",
-                agent_id="agent-reporter",
-                action="generate_xbrl_report",
-                compensation="delete_draft_report",
-                depends_on=["calculate_metrics"],
-                is_pivot=True,
-            ),
-            SagaStep(
-                name="publish_report",
-                agent_id="agent-publisher",
-                action="publish_to_esma",
-                depends_on=["generate_report"],
-            ),
-        ],
-        **identity,
+        steps=_steps(metadata),
+        **({"transaction_id": transaction_id} if transaction_id else {}),
     )
 
 
@@ -103,3 +63,46 @@ def report_request(
         "reporting_period": reporting_period,
         "frameworks": ["CSRD"],
     }
+
+
+def _steps(metadata: dict[str, Any]) -> list[SagaStep]:
+    return [
+        SagaStep(
+            name="collect_esg_data",
+            agent_id="agent-data-collector",
+            action="collect_data",
+            compensation="delete_collected_data",
+            timeout_ms=120_000,
+            metadata=metadata,
+        ),
+        SagaStep(
+            name="validate_completeness",
+            agent_id="agent-validator",
+            action="validate_framework_completeness",
+            compensation="reset_validation_state",
+            depends_on=["collect_esg_data"],
+            retry_policy={"max_attempts": 3, "backoff_ms": 2_000},
+        ),
+        SagaStep(
+            name="calculate_metrics",
+            agent_id="agent-calculator",
+            action="calculate_csrd_metrics",
+            compensation="clear_calculations",
+            depends_on=["validate_completeness"],
+            timeout_ms=180_000,
+        ),
+        SagaStep(
+            name="generate_report",
+            agent_id="agent-reporter",
+            action="generate_xbrl_report",
+            compensation="delete_draft_report",
+            depends_on=["calculate_metrics"],
+            is_pivot=True,
+        ),
+        SagaStep(
+            name="publish_report",
+            agent_id="agent-publisher",
+            action="publish_to_esma",
+            depends_on=["generate_report"],
+        ),
+    ]

@@ -9,6 +9,7 @@ returns the same output. Undoing removes the folder and every half-built one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -148,7 +149,8 @@ def read_checked(root: Path, ref: Mapping[str, str]) -> bytes:
 
 def write_file(path: Path, content: bytes) -> dict[str, str]:
     """Write a file whole (temporary file, fsync, rename); return name and digest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # One level only: an attempt whose folder was swept away must not get it back.
+    path.parent.mkdir(exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         file.write(content)
@@ -197,8 +199,11 @@ def _order(staging: Path) -> tuple[int, int]:
 
 def _remove(folder: Path) -> int:
     """Remove a folder that may not exist; return how many files were in it."""
-    files = sum(1 for path in folder.rglob("*") if path.is_file())
-    while folder.exists():  # another attempt may be removing it at the same time
-        with contextlib.suppress(FileNotFoundError):
+    files = sum(len(names) for _, _, names in os.walk(folder))
+    while folder.exists():
+        try:
             shutil.rmtree(folder)
+        except OSError as exc:  # a slower attempt still writes or removes in it
+            if exc.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+                raise
     return files
