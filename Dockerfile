@@ -11,7 +11,9 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir ".[examples]"
 
 FROM python:3.13-slim-bookworm
-RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin app
+# A volume at /data belongs to whom the folder belongs.
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin app \
+    && install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY examples ./examples

@@ -40,7 +40,7 @@ class Here:
     """Where a service runs in a test: what a container has under fixed names.
 
     Attributes:
-        folder: Stands for ``/tmp`` and holds logs.
+        folder: Stands for ``/tmp``, holds logs, and ``data`` for ``/data``.
         secrets: Stands for ``/run/secrets``.
         port: Stands for 5555.
     """
@@ -54,6 +54,7 @@ class Here:
         names = {
             "/run/secrets": str(self.secrets),
             "/tmp": str(self.folder),
+            "/data": str(self.folder / "data"),
             "0.0.0.0": "127.0.0.1",
             "5555": str(self.port),
         }
