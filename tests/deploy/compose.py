@@ -59,7 +59,7 @@ class Here:
             "5555": str(self.port),
         }
         pattern = "|".join(map(re.escape, names))
-        return re.sub(pattern, lambda found: names[found[0]], word)
+        return re.sub(rf"({pattern})(?!\w)", lambda found: names[found[0]], word)
 
     def environment(self, service: str) -> dict[str, str]:
         """Return all that the service's process is told, and nothing else."""
