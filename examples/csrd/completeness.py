@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from examples.csrd.period import Period
 from examples.csrd.sites import Reading, Site
 
 __all__ = [
+    "COMPARATIVE",
+    "ELECTRICITY",
     "Assessment",
     "Completeness",
     "DataPoint",
@@ -30,9 +32,14 @@ __all__ = [
     "load_completeness",
     "read_data_points",
     "require",
+    "require_readings",
+    "without_comparative",
 ]
 
+ELECTRICITY = "electricity"
+COMPARATIVE = "electricity_comparative"
 _LISTED_MONTHS = 4
+_FIX = "Add them to electricity.csv (an estimate is a reading with source 'estimated')"
 
 
 class Status(StrEnum):
@@ -166,10 +173,34 @@ def require(completeness: Completeness) -> None:
     if missing:
         names = ", ".join(f"{a.point.disclosure} {a.point.paragraph}" for a in missing)
         raise IncompleteData(
-            f"required data points {names} lack readings: {missing[0].lacking}. "
-            "Add the readings to electricity.csv (an estimate is a reading with "
-            "source 'estimated')"
+            f"required data points {names} lack readings: {missing[0].lacking}. {_FIX}"
         )
+
+
+def require_readings(lacking: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse to add up readings that have gaps, whatever standards are asked for.
+
+    Raises:
+        IncompleteData: Naming the sites and the months.
+    """
+    if lacking:
+        raise IncompleteData(f"readings are lacking: {_sentence(lacking)}. {_FIX}")
+
+
+def without_comparative(completeness: Completeness, reason: str) -> Completeness:
+    """Return it with the comparative missing for ``reason``.
+
+    Its readings may be whole and a factor lacking, which shows only later.
+    """
+    return replace(
+        completeness,
+        assessments=tuple(
+            Assessment(a.point, Status.MISSING, a.lacking or reason)
+            if a.point.needs == COMPARATIVE
+            else a
+            for a in completeness.assessments
+        ),
+    )
 
 
 def dump_completeness(completeness: Completeness) -> dict[str, Any]:

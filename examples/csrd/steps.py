@@ -142,8 +142,10 @@ def validate(
         complete.read_data_points(data_points),
         standards,
         {
-            "electricity": complete.gaps(collected.sites, collected.readings, period),
-            "electricity_comparative": complete.gaps(
+            complete.ELECTRICITY: complete.gaps(
+                collected.sites, collected.readings, period
+            ),
+            complete.COMPARATIVE: complete.gaps(
                 collected.sites, collected.readings, period.comparative
             ),
         },
@@ -169,8 +171,11 @@ def calculate(folder: Path, collected: Collected, table: Path, inputs: Json) -> 
         inputs: Digests of what the figures rest on, kept beside them.
 
     Raises:
+        IncompleteData: A site lacks a month of the reporting year.
         MissingFactor: A country has no usable factor for the reporting year.
     """
+    sites, readings = collected.sites, collected.readings
+    complete.require_readings(complete.gaps(sites, readings, collected.period))
     years = [_year(collected, table, collected.period)]
     omitted = ""
     if complete.gaps(collected.sites, collected.readings, collected.period.comparative):
@@ -213,14 +218,20 @@ def generate(
     """
     figures = read_json(root, refs["figures"])
     checked = read_json(root, refs["completeness"])
+    assessed, omitted = (
+        complete.load_completeness(checked),
+        figures["comparative_omitted"],
+    )
+    if omitted:
+        assessed = complete.without_comparative(assessed, omitted)
     label = collected.period.label
     statement = Statement(
         report_id=f"{collected.company.company_id}-{label}-{digest(saga_id.encode())[:10]}",
         company=collected.company,
         period=collected.period,
         years=tuple(load_year(year) for year in figures["years"]),
-        comparative_omitted=figures["comparative_omitted"],
-        completeness=complete.load_completeness(checked),
+        comparative_omitted=omitted,
+        completeness=assessed,
         doubtful=tuple(checked["doubtful"]),
     )
     chart = scope2_chart(statement.years)
@@ -229,7 +240,7 @@ def generate(
         "chart.svg": chart,
         "instance.xbrl": _instance(statement),
         "figures.json": read_checked(root, refs["figures"]),
-        "completeness.json": read_checked(root, refs["completeness"]),
+        "completeness.json": dump_json(checked | complete.dump_completeness(assessed)),
         **{f"taxonomy/{file.name}": file.read_bytes() for file in taxonomy_files()},
     }
     files = {

@@ -217,6 +217,18 @@ def test_missing_readings_fail_the_check_and_leave_nothing(
     assert snapshot(home) == before
 
 
+def test_gaps_are_never_added_up_even_if_no_data_point_requires_the_readings(
+    run, own_data
+):
+    path = own_data / "companies" / "LEI-1234567890" / "electricity.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(s for s in lines if not s.startswith("PL-LOD,2024-12")))
+    run.do("collect_esg_data", metadata={"frameworks": ["ESRS-E2"]})
+    run.do("validate_completeness")
+    with pytest.raises(IncompleteData, match="PL-LOD: 2024-12"):
+        run.do("calculate_metrics")
+
+
 def test_without_the_year_before_the_report_has_no_comparative_and_says_so(
     run, own_data, home
 ):
@@ -237,6 +249,9 @@ def test_a_year_before_without_factor_is_left_out_with_the_reason(run, own_data)
     assert list(run.data["scope2"]) == ["2024"]
     page = Path(run.data["published"]["path"], "report.html").read_text()
     assert "No comparative figures: no electricity factor" in page
+    published = Path(run.data["published"]["path"], "completeness.json")
+    counts = json.loads(published.read_text())["counts"]
+    assert counts == {"complete": 0, "in part": 3, "missing": 1, "not covered": 26}
 
 
 def test_data_that_changes_after_collecting_does_not_reach_the_report(run, own_data):
