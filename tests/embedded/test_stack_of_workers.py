@@ -9,9 +9,10 @@ import psutil
 import pytest
 import redis
 
-from tests.support.processes import process_scan, wait_until
+from tests.support.processes import process_scan
 from tests.support.small_app import hang, note
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

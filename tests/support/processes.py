@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -28,18 +27,6 @@ def process_scan(marker: str, folder: Path | str | None = None) -> list[str]:
             continue  # ended meanwhile, a zombie, or another user's
     found.pop(psutil.Process().pid, None)
     return sorted(_describe(process) for process in found.values() if _lives(process))
-
-
-def wait_until(
-    condition: Callable[[], object], what: str, *, timeout_s: float = 60.0
-) -> None:
-    """Return as soon as the condition is true; fail naming ``what`` if it never is."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            msg = f"waited {timeout_s:.0f} s in vain: {what}"
-            raise AssertionError(msg)
-        time.sleep(0.02)
 
 
 def wait_for_no_process(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import urllib.error
 import urllib.parse
@@ -143,3 +144,10 @@ def _management(
         opener.open(request, timeout=10).close()
     except (urllib.error.URLError, OSError) as error:
         absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -65,8 +65,9 @@ class Child:
 class Keeper:
     """Starts, stops and reports children, as told by the lines it reads."""
 
-    def __init__(self, maker_pid: int, doomed: Path) -> None:
+    def __init__(self, maker_pid: int, lock_fd: int, doomed: Path) -> None:
         self._maker_pid = maker_pid
+        self._lock_fd = lock_fd
         self._doomed = doomed
         self._children: dict[str, Child] = {}
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -90,6 +91,7 @@ class Keeper:
             # From here on nothing may interrupt: this is the clean-up.
             for number in _ENDINGS:
                 signal.signal(number, signal.SIG_IGN)
+            os.ftruncate(self._lock_fd, 0)  # "about to be free", for who waits for it
             everything = list(self._children.values())
             limit_s = None if closing else ABANDONED_GRACE_S
             for stage in sorted({child.stage for child in everything}, reverse=True):
@@ -215,4 +217,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for ending in _ENDINGS - {signal.SIGINT}:
         signal.signal(ending, _end)
-    Keeper(int(sys.argv[1]), Path(sys.argv[2])).serve()
+    Keeper(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])).serve()

@@ -80,7 +80,8 @@ class EmbeddedServers:
             temporary folder, removed at the end.
         postgres: Start Postgres. Not if ``database_url`` is given.
         valkey: Start Valkey. Not if ``redis_url`` is given.
-        durable: False lets Postgres forget on a power cut: for quick tests.
+        durable: False lets Postgres forget on a power cut, though not when it is
+            killed: for quick tests.
         database_url: A server to use in place of the embedded Postgres.
         redis_url: A server to use in place of the embedded Valkey.
         broker_url: A broker to use; by default it is the second database of the

@@ -34,7 +34,8 @@ MARKER = "ORCHESTRATION_STACK"
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _PREFIX = "orchestration-stack-"
-_LOCK_WAIT_S = 15.0
+_PATIENCE_S = 2.0
+_ENDING_S = 60.0
 _POLL_S = 0.005
 
 
@@ -105,7 +106,6 @@ class Supervisor:
     def __init__(self, folder: Path | None = None) -> None:
         self._wanted = folder
         self._folder: Path | None = None
-        self._lock_fd = -1
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pids: dict[str, int] = {}
         self._turn = threading.RLock()
@@ -120,29 +120,19 @@ class Supervisor:
         """
         _sweep()
         if self._wanted is None:
-            self._folder, self._lock_fd = _temporary_folder()
-            doomed = self._folder
+            self._folder, lock_fd = _temporary_folder()
         else:
             self._folder = self._wanted.expanduser().resolve()
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = _claim(self._folder, wait_s=_LOCK_WAIT_S)
-            doomed = self.scratch
-        for folder in (self._folder / "logs", self.scratch):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        self._owner_pid = os.getpid()
-        with (self._folder / "logs" / "keeper.log").open("ab") as log:
-            self._keeper = subprocess.Popen(  # noqa: S603 - our own file
-                [sys.executable, "-I", "-S", _KEEPER, str(self._owner_pid), doomed],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd="/",
-                env={**os.environ, MARKER: self.stack_id},
-                # The keeper shares the lock: the folder is free when it has ended.
-                pass_fds=(self._lock_fd,),
-                # Ctrl-C of a terminal must not reach it nor its children.
-                start_new_session=True,
-            )
+            lock_fd = _claim(self._folder, patience_s=_PATIENCE_S)
+        try:
+            for folder in (self._folder / "logs", self.scratch):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self._owner_pid = os.getpid()
+            self._keeper = self._start_keeper(lock_fd)
+        finally:
+            # The keeper alone holds the lock: the folder is free when it has ended.
+            os.close(lock_fd)
         return self
 
     @property
@@ -165,6 +155,11 @@ class Supervisor:
     def scratch(self) -> Path:
         """A folder that goes with the stack even where the stack's folder is kept."""
         return self.folder / "scratch"
+
+    @property
+    def keeper_pid(self) -> int:
+        """The process that holds the commands; 0 when closed."""
+        return self._keeper.pid if self._keeper else 0
 
     def start(self, command: Command) -> int:
         """Start a command and return its pid; it is not yet known to be ready.
@@ -264,14 +259,12 @@ class Supervisor:
             return
         assert keeper.stdin is not None  # noqa: S101 - for the type checker
         assert keeper.stdout is not None  # noqa: S101
-        with keeper.stdin, keeper.stdout:
-            # An end without "close" would cut the time for the workers' last tasks.
-            with contextlib.suppress(BrokenPipeError):
-                keeper.stdin.write(b'{"op": "close"}\n')
-                keeper.stdin.flush()
-            keeper.wait()
+        # An end without "close" would cut the time for the workers' last tasks.
+        with contextlib.suppress(BrokenPipeError), keeper.stdin:
+            keeper.stdin.write(b'{"op": "close"}\n')
+        keeper.wait()
+        keeper.stdout.close()
         self._pids.clear()
-        os.close(self._lock_fd)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -283,6 +276,24 @@ class Supervisor:
         _traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _start_keeper(self, lock_fd: int) -> subprocess.Popen[bytes]:
+        doomed = self.folder if self.temporary else self.scratch
+        with (self.folder / "logs" / "keeper.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own file
+                [
+                    *(sys.executable, "-I", "-S", _KEEPER),
+                    *(str(self._owner_pid), str(lock_fd), doomed),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                env={**os.environ, MARKER: self.stack_id},
+                pass_fds=(lock_fd,),
+                # Ctrl-C of a terminal must not reach it nor its children.
+                start_new_session=True,
+            )
 
     def _ask(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         with self._turn:
@@ -311,7 +322,7 @@ def _temporary_folder() -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         try:
-            lock_fd = _claim(folder, wait_s=0)
+            lock_fd = _claim(folder, patience_s=0)
         except (FileNotFoundError, EmbeddedServerError):
             continue  # another start took it for a leftover, between two of our lines
         if (folder / "lock").exists():
@@ -319,22 +330,24 @@ def _temporary_folder() -> tuple[Path, int]:
         os.close(lock_fd)
 
 
-def _claim(folder: Path, *, wait_s: float) -> int:
-    path = folder / "lock"
-    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_s
+def _claim(folder: Path, *, patience_s: float) -> int:
+    """Lock a folder; wait in patience for one whose stack is about to end."""
+    lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.05)  # the stack before may still be stopping
+            # The keeper empties the file when it starts to stop everything.
+            holder = os.pread(lock_fd, 20, 0).decode()
+            limit_s = patience_s if holder else _ENDING_S
+            if time.monotonic() - began < limit_s:
+                time.sleep(_POLL_S)
                 continue
-            holder = os.read(lock_fd, 20).decode() or "unknown"
             os.close(lock_fd)
             raise EmbeddedServerError(
-                f"folder {folder} is in use by another stack (process {holder}): "
-                f"stop that one, or choose another folder"
+                f"folder {folder} is in use by another stack (process "
+                f"{holder or 'unknown'}): stop that one, or choose another folder"
             ) from None
         os.ftruncate(lock_fd, 0)
         os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
