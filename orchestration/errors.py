@@ -78,8 +78,12 @@ class InvalidSaga(OrchestrationError):
     """
 
     def __init__(self, name: str, faults: Sequence[str]) -> None:
+        # All arguments go to the base, so that a worker can hand the error on.
+        super().__init__(name, tuple(faults))
         self.faults = tuple(faults)
-        super().__init__(f"saga {name!r} was refused: " + "; ".join(self.faults))
+
+    def __str__(self) -> str:
+        return f"saga {self.args[0]!r} was refused: " + "; ".join(self.faults)
 
 
 class UnknownAgent(InvalidSaga):
@@ -102,8 +106,11 @@ class SagaError(OrchestrationError):
     """
 
     def __init__(self, message: str, saga_id: str) -> None:
+        super().__init__(message, saga_id)
         self.saga_id = saga_id
-        super().__init__(message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SagaNotFound(SagaError):
@@ -126,8 +133,9 @@ class SagaNotCompleted(SagaError):
     """
 
     def __init__(self, message: str, status: SagaExecution) -> None:
-        self.status = status
         super().__init__(message, status.saga_id)
+        self.args = (message, status)
+        self.status = status
 
 
 class SagaCompensated(SagaNotCompleted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ import redis
 
 from orchestration.adapters.embedded import EmbeddedServers
 from orchestration.saga import SagaState
+from tests.conftest import migrate
 from tests.support.front import Effects, front_door, linear
-from tests.support.processes import wait_until
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
@@ -82,8 +84,6 @@ def test_a_worker_killed_in_a_step_is_made_up_for_within_its_lease(
 def test_a_wiped_redis_loses_no_saga(
     private_servers: EmbeddedServers, effects: Effects, make_stack: type[Stack]
 ) -> None:
-    from tests.conftest import migrate
-
     stack = make_stack(private_servers.environment, prepare=migrate)
     start(stack, effects)
     with front_door(stack.env) as front:
@@ -129,12 +129,17 @@ def test_a_frozen_worker_blocks_nobody_and_its_late_result_does_not_count(
         assert front.status(saga_id).state is SagaState.COMPLETED
 
 
-def test_postgres_restarted_in_mid_run_loses_no_saga(
-    private_servers: EmbeddedServers, effects: Effects, make_stack: type[Stack]
-) -> None:
-    from tests.conftest import migrate
+@pytest.fixture
+def durable_servers() -> Iterator[EmbeddedServers]:
+    """Servers that keep what was committed, as in production."""
+    with EmbeddedServers() as servers:
+        yield servers
 
-    stack = make_stack(private_servers.environment, prepare=migrate)
+
+def test_postgres_restarted_in_mid_run_loses_no_saga(
+    durable_servers: EmbeddedServers, effects: Effects, make_stack: type[Stack]
+) -> None:
+    stack = make_stack(durable_servers.environment, prepare=migrate)
     start(stack, effects)
     with front_door(stack.env) as front:
         gate = effects.path.with_name("gate")
@@ -144,7 +149,8 @@ def test_postgres_restarted_in_mid_run_loses_no_saga(
         wait_until(
             lambda: sum(begun(effects, saga, "s2") for saga in sagas) == 2, "in steps"
         )
-        private_servers.restart_postgres("immediate")
+        durable_servers.restart_postgres("immediate")
         gate.touch()
         for saga_id in sagas:
             assert front.wait(saga_id).state is SagaState.COMPLETED
+            assert set(effects.lines(saga_id, "do")) == {"s1", "s2", "s3", "s4"}

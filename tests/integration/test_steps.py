@@ -18,8 +18,8 @@ from orchestration.errors import (
 )
 from orchestration.saga import SagaState, SagaStep, SagaTransaction
 from tests.support.front import Effects, Front, linear, step
-from tests.support.processes import wait_until
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
