@@ -6,22 +6,19 @@ figure for everything, lines and branches mixed.
 """
 
 import json
+import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
-
-from coverage import Coverage
 
 
 def totals_of(package: str) -> dict[str, Any]:
     """Return the coverage totals of the files below ``package``."""
-    coverage = Coverage()
-    coverage.load()
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "coverage.json")
-        coverage.json_report(include=[f"{package}/*"], outfile=str(report))
-        totals: dict[str, Any] = json.loads(report.read_text("utf-8"))["totals"]
+    report = subprocess.run(
+        [sys.executable, "-m", "coverage", "json", f"--include={package}/*", "-o-"],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    totals: dict[str, Any] = json.loads(report.stdout)["totals"]
     return totals
 
 
