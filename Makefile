@@ -62,7 +62,7 @@ bench: $(VENV)/.bench ## measure, print, write benchmarks/latest.json
 	@$(BIN)/python -m benchmarks
 
 chaos: $(VENV)/.test ## kill, freeze and wipe things while sagas run
-	$(BIN)/python -m pytest -m chaos tests/chaos
+	$(BIN)/python -m pytest tests/chaos
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) dist build .coverage .mypy_cache .ruff_cache .pytest_cache \

@@ -18,7 +18,7 @@ from tests.support.front import Effects, front_door, linear
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+pytestmark = pytest.mark.integration
 
 LEASE_S = 3
 AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
