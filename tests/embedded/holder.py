@@ -16,7 +16,6 @@ from pathlib import Path
 import psycopg2
 
 from orchestration.adapters.embedded import Command, EmbeddedServers
-from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,7 +58,7 @@ def start_celery(servers: EmbeddedServers, name: str, *words: str) -> None:
     )
     servers.supervisor.start(command)
     ready = {"worker": " ready.", "beat": "Starting..."}[name]
-    wait_until(lambda: ready in servers.supervisor.log_tail(name), f"{name} to be up")
+    servers.supervisor.wait_for(name, ready)
 
 
 if __name__ == "__main__":

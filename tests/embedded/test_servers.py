@@ -192,6 +192,24 @@ def test_stopping_twice_does_nothing() -> None:
         assert not folder.exists()
 
 
+def test_stack_can_be_started_again_after_it_was_stopped() -> None:
+    servers = EmbeddedServers(postgres=False)
+    for _ in range(2):
+        with (
+            servers,
+            contextlib.closing(redis.Redis.from_url(servers.broker_url)) as client,
+        ):
+            assert client.ping()
+            with pytest.raises(EmbeddedServerError, match="started already"):
+                servers.start()
+
+
+def test_folder_that_is_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedServerError, match="file cannot be used"):
+        EmbeddedServers(tmp_path / "file").start()
+
+
 @root_only
 def test_root_gives_nobody_a_copy_of_closed_programs(tmp_path: Path) -> None:
     # A virtual environment below /root: others cannot even see the programs.

@@ -9,6 +9,7 @@ import psutil
 import pytest
 import redis
 
+from orchestration.adapters.embedded import EmbeddedServerError
 from tests.support.processes import process_scan
 from tests.support.small_app import hang, note
 from tests.support.stack import Stack
@@ -84,5 +85,5 @@ def test_worker_that_cannot_start_shows_its_log(
     make_stack: Callable[..., Stack], addresses: Mapping[str, str]
 ) -> None:
     broken = make_stack(addresses, app="tests.support.no_such_app")
-    with pytest.raises(AssertionError, match="no_such_app"):
+    with pytest.raises(EmbeddedServerError, match="no_such_app"):
         broken.worker()

@@ -39,6 +39,21 @@ def test_output_goes_to_a_log_and_the_exit_code_is_told(supervisor: Supervisor) 
     assert supervisor.log_tail("talker", lines=1) == "err"
 
 
+def test_waiting_for_a_word_ends_with_the_process(supervisor: Supervisor) -> None:
+    supervisor.start(shell("talker", "echo ready; echo sorry; exit 3"))
+    supervisor.wait_for("talker", "ready")
+    with pytest.raises(EmbeddedServerError, match=r"ended \(3\)(.|\n)*sorry"):
+        supervisor.wait_for("talker", "steady")
+
+
+def test_word_of_an_earlier_run_does_not_count(tmp_path: Path) -> None:
+    with Supervisor(tmp_path / "kept") as supervisor:
+        assert supervisor.run(shell("talker", "echo ready")) == 0
+    with Supervisor(tmp_path / "kept") as supervisor:
+        assert supervisor.run(shell("talker", "echo silent")) == 0
+        assert supervisor.log_text("talker") == "silent\n"
+
+
 def test_higher_stages_are_stopped_first(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     with Supervisor() as supervisor:

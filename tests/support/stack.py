@@ -37,7 +37,7 @@ class Started:
     @property
     def log(self) -> str:
         """Everything it has written so far."""
-        return self._supervisor.log_path(self.name).read_text(errors="replace")
+        return self._supervisor.log_text(self.name)
 
     def children(self) -> list[psutil.Process]:
         """Its prefork children."""
@@ -45,12 +45,7 @@ class Started:
 
     def wait_ready(self, timeout_s: float = READY_S) -> Started:
         """Return when its log says that it is ready; fail if it ends before."""
-        deadline = time.monotonic() + timeout_s
-        while self._ready not in self.log:
-            code = self.poll()
-            assert code is None, f"{self.name} ended with code {code}:\n{self.log}"
-            assert time.monotonic() < deadline, f"{self.name} not ready:\n{self.log}"
-            time.sleep(0.02)
+        self._supervisor.wait_for(self.name, self._ready, timeout_s=timeout_s)
         return self
 
     def poll(self) -> int | None:

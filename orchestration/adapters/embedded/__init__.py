@@ -4,6 +4,10 @@
 named command under the same guarantee, and ``keeper`` is the process behind it.
 """
 
+from orchestration.adapters.embedded.errors import (
+    EmbeddedServerError,
+    EmbeddedServerMissing,
+)
 from orchestration.adapters.embedded.stack import (
     Binaries,
     EmbeddedServers,
@@ -12,8 +16,6 @@ from orchestration.adapters.embedded.stack import (
 from orchestration.adapters.embedded.supervisor import (
     MARKER,
     Command,
-    EmbeddedServerError,
-    EmbeddedServerMissing,
     RunAs,
     Supervisor,
 )

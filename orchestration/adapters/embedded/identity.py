@@ -12,12 +12,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration.adapters.embedded.supervisor import (
-    Command,
+from orchestration.adapters.embedded.errors import (
     EmbeddedServerError,
-    RunAs,
-    Supervisor,
 )
+from orchestration.adapters.embedded.supervisor import Command, RunAs, Supervisor
 
 _LEFT_OUT = shutil.ignore_patterns("include", "*.a", "__pycache__")
 

@@ -17,13 +17,11 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from orchestration.adapters.embedded.identity import named_identity
-from orchestration.adapters.embedded.supervisor import (
-    Command,
+from orchestration.adapters.embedded.errors import (
     EmbeddedServerError,
-    RunAs,
-    Supervisor,
 )
+from orchestration.adapters.embedded.identity import named_identity
+from orchestration.adapters.embedded.supervisor import Command, RunAs, Supervisor
 
 _START_S = 60.0
 _POLL_S = 0.01
@@ -87,16 +85,13 @@ class Server(ABC):
 
     def _try_start(self) -> bool:
         """Start and wait; False if the port, or memory of a killed run, is in use."""
-        log = self._supervisor.log_path(self.name)
-        read_from = log.stat().st_size if log.exists() else 0
         self._supervisor.start(self._command())
         deadline = time.monotonic() + _START_S
         while not self._answers():
             code = self._supervisor.ended().get(self.name)
             if code is not None:
-                said = log.read_bytes()[read_from:]
                 self._supervisor.stop(self.name)
-                if b"in use" in said:
+                if "in use" in self._supervisor.log_text(self.name):
                     return False
                 raise self._failure(f"it ended with code {code}")
             if time.monotonic() > deadline:

