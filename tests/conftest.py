@@ -23,6 +23,7 @@ from orchestration.adapters.embedded import (
 )
 from tests.support.servers import (
     RABBITMQ_DEFAULT,
+    RABBITMQ_WAY_OUT,
     absent,
     fresh_database,
     fresh_vhost,
@@ -46,7 +47,7 @@ def postgres_server() -> Iterator[str]:
     try:
         servers.start()
     except EmbeddedServerMissing as error:
-        absent("Postgres", "ORCHESTRATION_TEST_DATABASE_URL", error)
+        absent("Postgres", "or set ORCHESTRATION_TEST_DATABASE_URL", error)
     try:
         yield servers.database_url
     finally:
@@ -72,7 +73,7 @@ def redis_databases() -> Iterator[tuple[str, str]]:
     try:
         servers.start()
     except EmbeddedServerMissing as error:
-        absent("Redis", "ORCHESTRATION_TEST_REDIS_URL", error)
+        absent("Redis", "or set ORCHESTRATION_TEST_REDIS_URL", error)
     try:
         yield servers.redis_url, redis_database(servers.redis_url, 1)
     finally:
@@ -102,7 +103,7 @@ def private_servers() -> Iterator[EmbeddedServers]:
     try:
         servers.start()
     except EmbeddedServerMissing as error:
-        absent("embedded server", "nothing", error)
+        absent("embedded server", "there is no substitute", error)
     try:
         yield servers
     finally:
@@ -117,7 +118,7 @@ def rabbitmq_url() -> Iterator[str]:
     try:
         socket.create_connection((parts.hostname, parts.port or 5672), 5).close()
     except OSError as error:
-        absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error)
+        absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
     with fresh_vhost(admin_url) as url:
         yield url
 

@@ -21,12 +21,13 @@ import redis
 from sqlalchemy.engine import make_url
 
 RABBITMQ_DEFAULT = "amqp://guest:guest@127.0.0.1:5672/"
+RABBITMQ_WAY_OUT = "set ORCHESTRATION_TEST_RABBITMQ_URL to an administrator's address"
 SPARE_REDIS_DATABASES = range(9, 16)
 
 
-def absent(server: str, variable: str, why: object) -> NoReturn:
+def absent(server: str, way_out: str, why: object) -> NoReturn:
     """Skip on a laptop, fail where CI is set: there nothing may go untested."""
-    text = f"no {server} for this test: {why}. Set {variable}, or install the extra"
+    text = f"no {server} for this test ({why}): {way_out}"
     if os.environ.get("CI"):
         pytest.fail(text)
     pytest.skip(text)
@@ -110,7 +111,7 @@ def _rabbitmqctl(*words: str) -> None:
             ["rabbitmqctl", "-q", *words], check=True, capture_output=True, text=True
         )
     except subprocess.CalledProcessError as error:
-        absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error.stderr or error)
+        absent("RabbitMQ", RABBITMQ_WAY_OUT, error.stderr or error)
 
 
 @contextlib.contextmanager
@@ -143,7 +144,7 @@ def _management(
     try:
         opener.open(request, timeout=10).close()
     except (urllib.error.URLError, OSError) as error:
-        absent("RabbitMQ", "ORCHESTRATION_TEST_RABBITMQ_URL", error)
+        absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
 
 
 def free_port() -> int:

@@ -18,6 +18,8 @@ from tests.support.processes import wait_for_no_process
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 LOG_LINES = 60
+# Looking for neighbours takes a second of each start, and nothing here needs it.
+WORKER = ("worker", "-l", "INFO", "--without-mingle")
 
 
 class Started:
@@ -98,13 +100,13 @@ class Stack:
     ) -> Started:
         """Start ``celery worker``, e.g. ``worker("-I", "myapp.agents", "-c", "2")``."""
         name = f"worker{next(self._numbers)}"
-        words = ["worker", "-l", "INFO", "-P", pool, "-n", f"{name}@%h", *arguments]
+        words = [*WORKER, "-P", pool, "-n", f"{name}@%h", *arguments]
         return self.celery(name, *words, ready=" ready.", wait=wait)
 
     def chores(self, *arguments: str, wait: bool = True) -> Started:
         """Start the worker of the chores' queue."""
         name = f"chores{next(self._numbers)}"
-        words = ["worker", "-l", "INFO", "-Q", "chores", "-c", "1", "-n", f"{name}@%h"]
+        words = [*WORKER, "-Q", "chores", "-c", "1", "-n", f"{name}@%h"]
         return self.celery(name, *words, *arguments, ready=" ready.", wait=wait)
 
     def beat(self, *arguments: str, wait: bool = True) -> Started:

@@ -86,7 +86,8 @@ class Keeper:
                 closing = request["op"] == "close"
                 if closing:
                     break
-                self._answer(self._operations[request["op"]](request))
+                reply = self._operations[request["op"]](request)
+                self._answer(reply | {"id": request["id"]})
         finally:
             # From here on nothing may interrupt: this is the clean-up.
             for number in _ENDINGS:
@@ -150,11 +151,12 @@ class Keeper:
         return {"pid": process.pid}
 
     def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        child = self._children.pop(request["name"], None)
+        child = self._children.get(request["name"])
         if child is None:
             return {"returncode": None}
         child.stop_signal = request["signal"] or child.stop_signal
         stop_together([child], None)
+        del self._children[request["name"]]
         return {"returncode": child.process.returncode}
 
     def _signal(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +98,7 @@ class Supervisor:
         self._pids: dict[str, int] = {}
         self._log_starts: dict[str, int] = {}
         self._turn = threading.RLock()
+        self._numbers = itertools.count()
         self._owner_pid = 0
         self.stack_id = os.environ.get(MARKER) or uuid.uuid4().hex
 
@@ -115,6 +118,7 @@ class Supervisor:
             self._folder = self._wanted.expanduser().resolve()
             lock_fd = kept_folder(self._folder)
         try:
+            shutil.rmtree(self.scratch, ignore_errors=True)
             for folder in (self._folder / "logs", self.scratch):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._owner_pid = os.getpid()
@@ -317,17 +321,18 @@ class Supervisor:
                 raise EmbeddedServerError(
                     "the supervisor is not open: use it by `with`"
                 )
-            try:
-                keeper.stdin.write(json.dumps(request).encode() + b"\n")
+            number = next(self._numbers)
+            with contextlib.suppress(BrokenPipeError):
+                keeper.stdin.write(
+                    json.dumps(request | {"id": number}).encode() + b"\n"
+                )
                 keeper.stdin.flush()
-            except BrokenPipeError:
-                line = b""
-            else:
-                line = keeper.stdout.readline()
-        if not line:
-            raise EmbeddedServerError(
-                f"the keeper process {keeper.pid} of this stack has ended, and all "
-                f"its processes with it: start the stack again"
-            )
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+            # Ctrl-C may have left the answer to an earlier question unread.
+            for line in keeper.stdout:
+                reply: dict[str, Any] = json.loads(line)
+                if reply["id"] == number:
+                    return reply
+        raise EmbeddedServerError(
+            f"the keeper process {keeper.pid} of this stack has ended, and all its "
+            f"processes with it: start the stack again"
+        )
