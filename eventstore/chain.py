@@ -55,7 +55,7 @@ def genesis(store_id: UUID, stream: str) -> bytes:
     return sha256(b"es1/genesis\0" + store_id.bytes + lp(stream.encode())).digest()
 
 
-def event_hash(  # noqa: PLR0913 - one argument per hashed part
+def event_hash(
     previous: bytes,
     stream: bytes,
     version: int,

@@ -6,7 +6,7 @@ business rows and event commit together or not at all.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self
 from uuid import UUID
@@ -47,10 +47,17 @@ class EventStore:
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Use an engine of the caller's, which stays the caller's to dispose of."""
+        """Use an engine of the caller's, which stays the caller's to dispose of.
+
+        Appends and reads without a connection of the caller's go through a second
+        pool with the settings of the first; :meth:`close` empties it.
+        """
         self.engine = engine
-        # No BEGIN and COMMIT round trips around single statements.
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Single statements need no BEGIN and COMMIT round trips. The connections of
+        # this pool are set so once; switching a borrowed one costs two round trips.
+        self._autocommit = create_engine(
+            engine.url, pool=engine.pool.recreate(), isolation_level="AUTOCOMMIT"
+        )
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -58,7 +65,8 @@ class EventStore:
         return cls(create_engine(driver_url(url)))
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the connections of both pools; a later call opens new ones."""
+        self._autocommit.dispose()
         self.engine.dispose()
 
     def append(
@@ -265,15 +273,32 @@ def _arrays(appends: Sequence[StreamAppend]) -> tuple[Any, ...]:
         names,
         [append.expected_version for append in appends],
         lasts,
-        [str(event.event_id) for event in events],
-        [event.type for event in events],
-        [event.schema_version for event in events],
-        [_text(event.correlation_id) for event in events],
-        [_text(event.causation_id) for event in events],
-        [event.actor for event in events],
-        [canonical_bytes(event.metadata) for event in events],
-        [canonical_bytes(event.data) for event in events],
+        _literal(str(event.event_id) for event in events),
+        _literal(_quoted(event.type) for event in events),
+        _literal(str(event.schema_version) for event in events),
+        _literal(str(event.correlation_id or "NULL") for event in events),
+        _literal(str(event.causation_id or "NULL") for event in events),
+        _literal(_quoted(event.actor) for event in events),
+        _literal(_hex(canonical_bytes(event.metadata)) for event in events),
+        _literal(_hex(canonical_bytes(event.data)) for event in events),
     )
+
+
+# Arrays go out as one literal each. The driver's ARRAY[...] makes Postgres parse
+# and type every element by itself, which takes longer than writing the events.
+
+
+def _literal(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _hex(data: bytes) -> str:
+    return f'"\\\\x{data.hex()}"'
 
 
 def _text(value: UUID | None) -> str | None:

@@ -7,6 +7,29 @@
 -- Expected versions: n, 0 a new stream, -1 any, -2 a stream that exists.
 SET LOCAL ROLE es_owner;
 
+-- Refuse what no event may be; sizes in bytes. The limit on the data stands in
+-- eventstore/canonical.py too, which says it more kindly.
+CREATE FUNCTION es.check_event(
+    p_stream text, p_type text, p_schema integer, p_metadata bytea, p_data bytea
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+SELECT coalesce(
+    p_stream <> '' AND octet_length(p_stream) <= 1020 AND p_type <> '' AND p_schema > 0
+    AND octet_length(p_metadata) <= 1048576 AND octet_length(p_data) <= 1048576,
+    false
+)
+$$;
+
+-- Make a stream without events, unless another append is faster.
+CREATE FUNCTION es.make_stream(p_stream text) RETURNS void
+LANGUAGE sql
+AS $$
+INSERT INTO es.streams (name, category, version, head, recorded_at)
+VALUES (p_stream, split_part(p_stream, '-', 1), 0, es.genesis(p_stream), clock_timestamp())
+ON CONFLICT (name) DO NOTHING
+$$;
+
 -- Whether a stream at this version is as expected.
 CREATE FUNCTION es.as_expected(p_version bigint, p_expected bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -46,25 +69,26 @@ DECLARE
     v_salt bytea := uuid_send(gen_random_uuid());
     v_payload bytea := es.payload_digest(v_salt, 'application/json', p_data);
     v_meta bytea := es.meta_digest(p_metadata, p_correlation, p_causation, p_actor);
+    v_now timestamptz := clock_timestamp();
     v_stream bigint;
     v_version bigint;
     v_head bytea;
     v_at timestamptz;
 BEGIN
+    IF NOT es.check_event(p_stream, p_type, p_schema, p_metadata, p_data) THEN
+        RAISE check_violation USING MESSAGE = 'not an event: '
+            'stream and type must have a name, data and metadata at most 1048576 bytes';
+    END IF;
     LOOP
-        -- The lock, the check and the new head in one statement. The subquery is
-        -- evaluated again if the row was waited for, so time follows the lock.
+        -- The lock, the check and the new head in one statement. Time never goes
+        -- back within a stream, even if the clock does or the lock was waited for.
         UPDATE es.streams AS s
-        SET (version, head, recorded_at) = (
-            SELECT
-                s.version + 1,
-                es.event_hash(
-                    s.head, s.name, s.version + 1, p_event_id, p_type, p_schema,
-                    t.now, v_meta, v_payload
-                ),
-                t.now
-            FROM (SELECT greatest(clock_timestamp(), s.recorded_at) AS now OFFSET 0) AS t
-        )
+        SET version = s.version + 1,
+            recorded_at = greatest(s.recorded_at, v_now),
+            head = es.event_hash(
+                s.head, p_stream, s.version + 1, p_event_id, p_type, p_schema,
+                greatest(s.recorded_at, v_now), v_meta, v_payload
+            )
         WHERE s.name = p_stream AND es.as_expected(s.version, p_expected)
         RETURNING s.stream_id, s.version, s.head, s.recorded_at
         INTO v_stream, v_version, v_head, v_at;
@@ -101,9 +125,7 @@ BEGIN
                     version := 0;
                     RETURN;
                 END IF;
-                INSERT INTO es.streams (name, version, head, recorded_at)
-                VALUES (p_stream, 0, es.genesis(p_stream), clock_timestamp())
-                ON CONFLICT (name) DO NOTHING;
+                PERFORM es.make_stream(p_stream);
                 CONTINUE;
             END IF;
         END IF;

@@ -14,9 +14,7 @@ BEGIN
         IF FOUND OR p_expected NOT IN (-1, 0) THEN
             RETURN v_head;
         END IF;
-        INSERT INTO es.streams (name, version, head, recorded_at)
-        VALUES (p_stream, 0, es.genesis(p_stream), clock_timestamp())
-        ON CONFLICT (name) DO NOTHING;
+        PERFORM es.make_stream(p_stream);
     END LOOP;
 END
 $$;

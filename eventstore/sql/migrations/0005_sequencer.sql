@@ -33,7 +33,7 @@ BEGIN
         RAISE EXCEPTION 'es.tick() needs a REPEATABLE READ transaction, not %',
             current_setting('transaction_isolation')
             USING ERRCODE = 'invalid_transaction_state',
-                  HINT = 'Use EventStore.sequence() or `python -m eventstore sequence`.';
+                  HINT = 'Use EventStore.sequence().';
     END IF;
     SELECT * INTO STRICT v_state FROM es.sequencer;
     v_below := pg_snapshot_xmax(v_now);

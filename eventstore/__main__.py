@@ -1,0 +1,5 @@
+"""``python -m eventstore``."""
+
+from eventstore.cli import main
+
+main()
