@@ -3,6 +3,8 @@
 OrchestrationError
 ├── ConfigurationError            a setting, a schema, a worker's set of agents
 │   └── SchemaOutdated            the database lacks a migration
+├── EmbeddedServerError           a server or process of the embedded stack
+│   └── EmbeddedServerMissing     there is no program to start: the extra is missing
 ├── InvalidSaga                   refused before anything started; ``faults`` lists why
 │   └── UnknownAgent              no worker ever announced the agent or its action
 ├── PayloadTooLarge               a message or an event over its limit
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "DataConflict",
+    "EmbeddedServerError",
+    "EmbeddedServerMissing",
     "InvalidSaga",
     "NonRetryable",
     "OrchestrationError",
@@ -68,6 +72,14 @@ class ConfigurationError(OrchestrationError):
 
 class SchemaOutdated(ConfigurationError):
     """The database lacks a migration that this version needs."""
+
+
+class EmbeddedServerError(OrchestrationError):
+    """A server or process of the embedded stack did not do what it was started for."""
+
+
+class EmbeddedServerMissing(EmbeddedServerError):
+    """There is no program to start: the extra is not installed, or not for here."""
 
 
 class InvalidSaga(OrchestrationError):

@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import FrameType
-from typing import Any
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any
 
 from eventstore import NotCanonical, canonical_bytes
 from orchestration.adapters.database import Database
@@ -35,6 +33,9 @@ from orchestration.errors import (
     OutcomeUnknown,
     StepTimedOut,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = ["Ended", "WorkConnection", "find_action", "perform"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from celery import Task
-from sqlalchemy import Connection
 
 from orchestration.adapters.saga_log import (
     Answer,
@@ -32,6 +32,9 @@ from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Outcome
 from orchestration.errors import SagaNotFound
 from tasks.runtime import Runtime
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = ["Claimed", "because_of", "close_attempt", "open_attempt", "record"]
 

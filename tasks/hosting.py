@@ -8,14 +8,13 @@ import threading
 from typing import Any
 
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown
-from sqlalchemy.exc import SQLAlchemyError
 
 from orchestration.adapters.announcements import Announcements, PoolMismatch
-from orchestration.adapters.database import Database
+from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.schema import check_schema
 from orchestration.agents import Agent, hosted_agents
 from orchestration.contracts import CHORES_QUEUE, DEFAULT_QUEUE, pool_queue
-from orchestration.errors import ConfigurationError, TransportError
+from orchestration.errors import ConfigurationError
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
         while not _stop.wait(settings.announce_interval_s):
             try:
                 announcements.still_up(worker)
-            except (SQLAlchemyError, TransportError):
+            except DATABASE_ERRORS:
                 logger.warning("announcement not renewed", exc_info=True)
 
     threading.Thread(target=repeat, name="announcer", daemon=True).start()
@@ -97,5 +96,5 @@ def _say_gone(sender: Any, **_: object) -> None:  # noqa: ANN401
     try:
         with db.engine.connect():  # no patience: a stack that stops stops its database
             Announcements(db).gone(sender.hostname)
-    except (SQLAlchemyError, TransportError):
+    except DATABASE_ERRORS:
         logger.info("the database was gone first")

@@ -140,10 +140,11 @@ def make_stack(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stack]]
 
 @pytest.fixture
 def stack(
-    make_stack: Callable[..., Stack],
     database_url: str,
     redis_url: str,
     redis_broker_url: str,
+    # Last, hence closed first: processes end before what they use is wiped.
+    make_stack: Callable[..., Stack],
 ) -> Stack:
     """Workers and beat of ``tasks`` on a migrated database and empty Redis.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
 from orchestration.agents import Agent, pool_hash
 
-__all__ = ["Announcements", "PoolMismatch"]
+__all__ = ["Announced", "Announcements", "PoolMismatch"]
 
 # A worker not heard of for three rounds is taken to be gone.
 _ROUNDS = 3
@@ -24,6 +25,23 @@ class PoolMismatch:
     worker: str
     missing_here: tuple[str, ...]
     missing_there: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """One thing that a worker said of itself.
+
+    Attributes:
+        kind: ``agent``, ``action`` (``name`` is ``agent/action``) or ``pool``.
+        is_live: Whether the worker is up and was heard of lately.
+    """
+
+    worker: str
+    kind: str
+    name: str
+    pool: str
+    is_live: bool
+    last_seen: datetime
 
 
 @dataclass(slots=True)
@@ -113,6 +131,21 @@ class Announcements:
         wanted = sorted(set(agent_ids))
         rows = self.db.rows(self._sql["offline"], (wanted, self.interval_s * _ROUNDS))
         return tuple(row[0] for row in rows)
+
+    def listed(self) -> tuple[Announced, ...]:
+        """Return everything that workers have said, those long gone included."""
+        rows = self.db.rows(self._sql["listed"], (self.interval_s * _ROUNDS,))
+        return tuple(
+            Announced(
+                worker=row[0],
+                kind=row[1],
+                name=row[2],
+                pool=row[3],
+                is_live=row[4],
+                last_seen=row[5],
+            )
+            for row in rows
+        )
 
     def _known(self, *, fresh: bool = False) -> Mapping[str, str]:
         """Return the pool of every known agent and ``agent/action``."""

@@ -5,15 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from orchestration.errors import TransportError
 
-__all__ = ["Database", "DatabaseClock"]
+__all__ = ["DATABASE_ERRORS", "Database", "DatabaseClock"]
+
+# What a caller catches who can do without the database this time.
+DATABASE_ERRORS: Final = (SQLAlchemyError, TransportError)
 
 _T = TypeVar("_T")
 # A restart of Postgres takes seconds; after this long the caller is told.

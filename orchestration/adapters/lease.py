@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from orchestration.adapters.database import DATABASE_ERRORS
 from orchestration.adapters.saga_log import Lease, SagaLog
-from orchestration.errors import TransportError
 
 __all__ = ["HeldLease", "LeaseKeeper"]
 
@@ -79,7 +77,7 @@ class LeaseKeeper:
         while not self._wake.wait(self._lease_s / 3):
             try:
                 self.renew_now()
-            except (SQLAlchemyError, TransportError):
+            except DATABASE_ERRORS:
                 # The next round tries again; if all fail the leases run out, which
                 # is what they are for.
                 logger.warning("leases not renewed", exc_info=True)

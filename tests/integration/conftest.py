@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import migrate
 from tests.support.front import Effects, Front, front_door
-from tests.support.servers import fresh_database
+from tests.support.servers import fresh_database, wipe
 from tests.support.stack import Stack
 
 AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
@@ -46,6 +46,8 @@ def running(
             yield stack
         finally:
             stack.close()
+            for url in redis_databases:
+                wipe(url)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,6 @@
 named command under the same guarantee, and ``keeper`` is the process behind it.
 """
 
-from orchestration.adapters.embedded.errors import (
-    EmbeddedServerError,
-    EmbeddedServerMissing,
-)
 from orchestration.adapters.embedded.stack import (
     Binaries,
     EmbeddedServers,
@@ -18,6 +14,10 @@ from orchestration.adapters.embedded.supervisor import (
     Command,
     RunAs,
     Supervisor,
+)
+from orchestration.errors import (
+    EmbeddedServerError,
+    EmbeddedServerMissing,
 )
 
 __all__ = [

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestration.adapters.embedded.errors import EmbeddedServerError
+from orchestration.errors import EmbeddedServerError
 
 _PREFIX = "orchestration-stack-"
 _PATIENCE_S = 2.0

@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration.adapters.embedded.errors import (
+from orchestration.adapters.embedded.supervisor import Command, RunAs, Supervisor
+from orchestration.errors import (
     EmbeddedServerError,
 )
-from orchestration.adapters.embedded.supervisor import Command, RunAs, Supervisor
 
 _LEFT_OUT = shutil.ignore_patterns("include", "*.a", "__pycache__")
 

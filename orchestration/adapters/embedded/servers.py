@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from typing_extensions import override
-
-from orchestration.adapters.embedded.errors import (
-    EmbeddedServerError,
-)
 from orchestration.adapters.embedded.identity import named_identity
 from orchestration.adapters.embedded.supervisor import Command, RunAs, Supervisor
+from orchestration.errors import (
+    EmbeddedServerError,
+)
 
 _START_S = 60.0
 _POLL_S = 0.01
@@ -176,7 +174,6 @@ class Postgres(Server):
         # The password belongs to the cluster from now on, whatever comes next.
         self._keep()
 
-    @override
     def _command(self) -> Command:
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -203,7 +200,6 @@ class Postgres(Server):
             run_as=self._run_as,
         )
 
-    @override
     def _answers(self) -> bool:
         # The file may be of a run that was killed: compare the pid.
         with contextlib.suppress(FileNotFoundError):
@@ -223,7 +219,6 @@ class Valkey(Server):
         """Address of one of the 16 databases."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/{database}"
 
-    @override
     def _command(self) -> Command:
         settings = {
             "bind": "127.0.0.1",
@@ -250,7 +245,6 @@ class Valkey(Server):
             run_as=self._run_as,
         )
 
-    @override
     def _answers(self) -> bool:
         with (
             contextlib.suppress(OSError),

