@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from orchestration.core.saga.compensation import compensation_waves, kept_steps
 from orchestration.core.saga.events import STARTED, EventType, NewFact, SagaEvent
-from orchestration.core.saga.fold import PhaseStatus, SagaView, apply
+from orchestration.core.saga.fold import Phase, PhaseStatus, SagaView, apply
 from orchestration.core.saga.model import (
     CompensationStrategy,
     Direction,
@@ -130,8 +130,9 @@ def settle(
 ) -> Decision:
     """Record how an attempt ended, and decide what follows from it.
 
-    An outcome of an attempt that is no longer open is recorded as late, unless it is
-    the very one that closed it, told again: then there is nothing to record.
+    An outcome of an attempt that is no longer open is recorded as late, once. One
+    that is told again, since the log's answer was lost, adds nothing; what follows
+    is named again, for its first telling may have died before it was sent.
     """
     phase = view.phase(step, direction)
     if (phase.attempt, phase.token) == (attempt, token):
@@ -139,10 +140,26 @@ def settle(
             fact = outcome_fact(view, step, direction, phase, outcome, now)
             after = advance(_record(view, fact, now), now, before=view)
             return replace(after, facts=(fact, *after.facts))
-        if phase.status is PhaseStatus.DONE and isinstance(outcome, Succeeded):
-            return Decision(view=view)
+        if _is_told_again(phase, outcome):
+            following = advance(view, now)
+            return Decision(view=view) if following.facts else following
+    if (step, direction, attempt, phase.round) in view.late:
+        return Decision(view=view, is_late=True)
     late = late_fact(step, direction, attempt, phase.round, outcome)
-    return Decision(facts=(late,), view=_record(view, late, now), is_late=True)
+    view = _record(view, late, now)
+    # Recording it sets the saga's next look anew: it must not be lost by that.
+    following = advance(view, now)
+    check_at = now if following.facts else following.check_at
+    return Decision(facts=(late,), view=view, check_at=check_at, is_late=True)
+
+
+def _is_told_again(phase: Phase, outcome: Outcome) -> bool:
+    """Whether this outcome is the one that closed its attempt."""
+    if isinstance(outcome, Succeeded):
+        return phase.status is PhaseStatus.DONE
+    if phase.status in (PhaseStatus.RUNNING, PhaseStatus.DONE):
+        return False
+    return phase.error == outcome.error
 
 
 def advance(
@@ -267,7 +284,8 @@ def _undo_on(view: SagaView, now: datetime, before: SagaView | None) -> Decision
     ready = tuple(name for name in wave if _may_undo(view, name, now))
     check_at = _check_at(view, now, awaits_claim=bool(ready))
     if before is not None and _current_wave(before) == wave:
-        ready = ()  # whoever began the wave has sent it
+        # Whoever began the wave has sent it; a lost undo is ready anew.
+        ready = tuple(n for n in ready if not _may_undo(before, n, now))
     lines: tuple[tuple[str, ...], ...] = tuple((name,) for name in ready)
     if ready == wave and len(wave) == 1:  # waves of one go out as one chain
         lines = (_chained(view, wave),)
@@ -291,15 +309,25 @@ def _may_undo(view: SagaView, name: str, now: datetime) -> bool:
     return phase.status is PhaseStatus.IDLE or is_due
 
 
-def wake_at(view: SagaView) -> datetime | None:
-    """Return when time alone will move the saga: a due retry, or its deadline."""
+def wake_at(view: SagaView, now: datetime | None = None) -> datetime | None:
+    """Return when time alone will move the saga: a due retry, or its deadline.
+
+    Args:
+        view: The saga now.
+        now: The database's clock: retries that are due by then have been sent and
+            are sent again like any message. None: they count as well.
+    """
     if view.state.is_final:
         return None
-    direction = Direction.DO if view.state is SagaState.RUNNING else Direction.UNDO
-    side = view.do if direction is Direction.DO else view.undo
+    is_doing = view.state is SagaState.RUNNING
+    if is_doing and view.cause is not None:
+        return None  # it only waits for what still runs, which has leases
+    side = view.do if is_doing else view.undo
     due = [p.due_at for p in side.values() if p.status is PhaseStatus.WAITING]
     times = [at + RETRY_SLACK for at in due if at is not None]
-    if direction is Direction.DO:
+    if now is not None:
+        times = [at for at in times if at > now]
+    if is_doing:
         times.append(view.deadline)
     return min(times, default=None)
 
@@ -320,7 +348,7 @@ def check_after_claim(
 
 
 def _check_at(view: SagaView, now: datetime, *, awaits_claim: bool) -> datetime | None:
-    at = wake_at(view)
+    at = wake_at(view, now)
     if not awaits_claim:
         return at
     return min(now + RESEND_AFTER, at) if at else now + RESEND_AFTER

@@ -67,7 +67,8 @@ class SagaView:
     Attributes:
         cause: Why it gave up: ``{"reason", "step", "error"}``; None while it has not.
         waves: The undo plan, once compensation has started.
-        late: Versions of recorded results that came too late to count.
+        late: Attempts (step, direction, number, round) whose result is on record and
+            came too late to count.
         paused_because: Why it stands still, if it does.
     """
 
@@ -85,7 +86,7 @@ class SagaView:
     cause: Mapping[str, Any] | None = None
     waves: Waves = ()
     kept: tuple[str, ...] = ()
-    late: tuple[int, ...] = ()
+    late: frozenset[tuple[str, Direction, int, int]] = frozenset()
     paused_because: str | None = None
 
     @property
@@ -150,7 +151,7 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
         case EventType.STEP_TIMED_OUT | EventType.STEP_UNKNOWN:
             return _attempt_lost(view, event)
         case EventType.STEP_LATE_RESULT:
-            return replace(view, late=(*view.late, event.version))
+            return _too_late(view, event, Direction(event.data["direction"]))
         case EventType.SAGA_TIMED_OUT:
             return replace(view, cause=view.cause or {"reason": "timeout"})
         case EventType.COMPENSATION_STARTED:
@@ -214,12 +215,18 @@ def _open_phase(view: SagaView, event: SagaEvent, direction: Direction) -> Phase
     return phase if same and phase.status is PhaseStatus.RUNNING else None
 
 
+def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
+    data = event.data
+    attempt = (event.step, direction, data["attempt"], data["round"])
+    return replace(view, late=view.late | {attempt})
+
+
 def _attempt_ended(
     view: SagaView, event: SagaEvent, direction: Direction, status: PhaseStatus
 ) -> SagaView:
     phase = _open_phase(view, event, direction)
     if phase is None:
-        return replace(view, late=(*view.late, event.version))
+        return _too_late(view, event, direction)
     phase = replace(
         phase,
         status=status,
@@ -233,7 +240,7 @@ def _attempt_ended(
 def _attempt_failed(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
     phase = _open_phase(view, event, direction)
     if phase is None:
-        return replace(view, late=(*view.late, event.version))
+        return _too_late(view, event, direction)
     lost = bool(event.data.get("lost"))
     phase = replace(
         phase,
@@ -246,7 +253,7 @@ def _attempt_failed(view: SagaView, event: SagaEvent, direction: Direction) -> S
 def _attempt_lost(view: SagaView, event: SagaEvent) -> SagaView:
     phase = _open_phase(view, event, Direction.DO)
     if phase is None:
-        return replace(view, late=(*view.late, event.version))
+        return _too_late(view, event, Direction.DO)
     phase = replace(phase, recoveries=phase.recoveries + 1)
     return _retry_or_give_up(view, event, Direction.DO, phase, PhaseStatus.UNKNOWN)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestration.core.saga.events import COMPLETED, FAILED, EventType, NewFact
@@ -21,6 +21,9 @@ __all__ = [
     "late_fact",
     "outcome_fact",
 ]
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def outcome_fact(
     if isinstance(outcome, Succeeded):
         return NewFact(COMPLETED[direction], data)
     if (wait_ms := _wait_ms(view, step, direction, phase, outcome)) is not None:
-        data["retry_at_ms"] = round(now.timestamp() * 1_000) + wait_ms
+        data["retry_at_ms"] = _whole_ms(now) + wait_ms
     if isinstance(outcome, Failed):
         return NewFact(FAILED[direction], data)
     if direction is Direction.UNDO:
@@ -114,7 +117,12 @@ def _wait_ms(
     phase: Phase,
     outcome: Failed | Lost,
 ) -> int | None:
-    """Return the wait before the next attempt, milliseconds; None: no more."""
+    """Return the wait before the next attempt, milliseconds; None: no more.
+
+    Whoever told of the failure sends the next attempt. Were that due in the same
+    instant, the decision would name it too, and it would be sent twice: hence the
+    one millisecond. After a loss that the sweep found it is to be due at once.
+    """
     definition = view.plan.by_name[step]
     policy = definition.policy(direction)
     if direction is Direction.DO and view.cause is not None:
@@ -126,7 +134,7 @@ def _wait_ms(
             or phase.failures + 1 >= policy.max_attempts
             or outcome.error.get("type") in policy.non_retryable
         )
-        return None if is_final else backoff_ms(policy, phase.failures + 1, key)
+        return None if is_final else 1 + backoff_ms(policy, phase.failures + 1, key)
     if (
         direction is Direction.DO
         and definition.unknown_policy is not UnknownPolicy.RETRY
@@ -134,7 +142,12 @@ def _wait_ms(
         return None
     if phase.recoveries >= definition.max_recoveries:
         return None
-    return 0 if outcome.at_once else backoff_ms(policy, phase.recoveries + 1, key)
+    return 0 if outcome.at_once else 1 + backoff_ms(policy, phase.recoveries + 1, key)
+
+
+def _whole_ms(at: datetime) -> int:
+    """Return the last whole millisecond since 1970, never one still to come."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
