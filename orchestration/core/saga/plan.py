@@ -43,22 +43,27 @@ class Plan:
     @cached_property
     def children(self) -> Mapping[str, tuple[str, ...]]:
         """Which steps wait for each step, in list order."""
-        return {
-            name: tuple(s.name for s in self.steps if name in self.parents[s.name])
-            for name in self.by_name
-        }
+        out: dict[str, list[str]] = {name: [] for name in self.by_name}
+        for step in self.steps:
+            for parent in dict.fromkeys(self.parents[step.name]):
+                out[parent].append(step.name)
+        return {name: tuple(children) for name, children in out.items()}
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Every step after all that it depends on; ties in list order (Kahn)."""
         left = {name: len(set(deps)) for name, deps in self.parents.items()}
+        place = {name: at for at, name in enumerate(self.by_name)}
         out: list[str] = []
-        while ready := [name for name, count in left.items() if not count]:
-            for name in ready:
-                del left[name]
-                out.append(name)
-                for child in self.children[name]:
-                    left[child] -= 1
+        ready = [name for name, count in left.items() if not count]
+        while ready:
+            out += ready
+            freed = []
+            for child in (c for name in ready for c in self.children[name]):
+                left[child] -= 1
+                if not left[child]:
+                    freed.append(child)
+            ready = sorted(freed, key=place.__getitem__)
         return tuple(out)
 
     @cached_property
@@ -106,13 +111,12 @@ class Plan:
         """
         out = [first]
         done = {*completed, first}
-        while len(out) < MAX_STRETCH:
-            waiting = [n for n in self.ready(done) if n not in self.ready(completed)]
-            follows = self.children[out[-1]]
-            if len(waiting) != 1 or follows != tuple(waiting):
+        while len(out) < MAX_STRETCH and len(self.children[out[-1]]) == 1:
+            (child,) = self.children[out[-1]]
+            if not self.needs(child) <= done:
                 break
-            out.append(waiting[0])
-            done.add(waiting[0])
+            out.append(child)
+            done.add(child)
         return tuple(out)
 
 
