@@ -38,9 +38,11 @@ def compensation_waves(
         failed: Steps that failed cleanly; only SELECTIVE undoes these.
 
     Returns:
-        Names of steps with a compensation; no step twice.
+        Names of steps with a compensation; no step twice, and never the pivot,
+        whose compensation is for an operator to call.
     """
-    undoable = [name for name in done if plan.by_name[name].compensation]
+    can_undo = {s.name for s in plan.steps if s.compensation and not s.is_pivot}
+    undoable = [name for name in done if name in can_undo]
     match strategy:
         case CompensationStrategy.BACKWARD:
             return tuple((name,) for name in reversed(undoable))
@@ -50,9 +52,8 @@ def compensation_waves(
             return (tuple(undoable),) if undoable else ()
         case CompensationStrategy.SELECTIVE:
             chosen = [n for n in undoable if n in unknown or _is_selected(plan, n)]
-            broken = [n for n in plan.order if n in failed]
-            with_undo = [n for n in broken if plan.by_name[n].compensation]
-            return tuple((name,) for name in (*with_undo, *reversed(chosen)))
+            broken = [n for n in plan.order if n in failed and n in can_undo]
+            return tuple((name,) for name in (*broken, *reversed(chosen)))
         case CompensationStrategy.CASCADE:
             return _dependents_first(plan, undoable)
 
@@ -81,8 +82,9 @@ def _dependents_first(plan: Plan, undoable: Sequence[str]) -> Waves:
     every path, also those that lead through steps without a compensation.
     """
     height: dict[str, int] = {}
+    undone = set(undoable)
     for name in reversed(plan.order):
-        below = [height[other] + (other in undoable) for other in plan.children[name]]
+        below = [height[other] + (other in undone) for other in plan.children[name]]
         height[name] = max(below, default=0)
     waves: dict[int, list[str]] = {}
     for name in undoable:

@@ -55,18 +55,17 @@ def saga_result(view: SagaView) -> dict[str, Any]:
 def _refuse_conflicts(
     view: SagaView, name: str, outputs: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    writer: dict[str, str] = {}
+    writers: dict[str, list[str]] = {}
     for step, output in outputs.items():
         for key, value in output.items():
-            other = writer.get(key)
-            if (
-                other is not None
-                and other not in view.plan.ancestors[step]
-                and outputs[other][key] != value
-            ):
-                raise DataConflict(
-                    f"step {name!r}: {other!r} and {step!r} both wrote {key!r}, with "
-                    "different values and without an order between them; order "
-                    "them by depends_on, or read context.outputs"
-                )
-            writer[key] = step
+            for other in writers.setdefault(key, []):
+                if (
+                    other not in view.plan.ancestors[step]
+                    and outputs[other][key] != value
+                ):
+                    raise DataConflict(
+                        f"step {name!r}: {other!r} and {step!r} both wrote {key!r}, "
+                        "with different values and without an order between them; "
+                        "order them by depends_on, or read context.outputs"
+                    )
+            writers[key].append(step)

@@ -138,7 +138,14 @@ _UNDONE = (
 
 
 def _unresolved(view: SagaView, undone: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = view.settled(PhaseStatus.UNKNOWN)
+    unknown = [*view.settled(PhaseStatus.UNKNOWN)]
+    if view.state is not SagaState.RUNNING:
+        # A lost attempt that was to be made again, and no longer is.
+        unknown += (
+            name
+            for name, phase in view.do.items()
+            if phase.status is PhaseStatus.WAITING and phase.recoveries
+        )
     return tuple(name for name in unknown if name not in undone)
 
 
