@@ -57,17 +57,15 @@ def _command(function: Callable[..., None]) -> click.Command:
         finally:
             store.close()
 
-    wrapped = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(
-        wrapped
-    )
-    wrapped = click.option(
+    url = click.option(
         "--database-url",
         envvar="DATABASE_URL",
         required=True,
         show_envvar=True,
         help="Of the store's Postgres database.",
-    )(wrapped)
-    command: _F = cli.command(wrapped)  # type: ignore[assignment]  # click renames it
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    command: click.Command = cli.command(url(as_json(wrapped)))
     return command
 
 

@@ -21,6 +21,15 @@ SELECT coalesce(
 )
 $$;
 
+CREATE FUNCTION es.refuse_event() RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE check_violation USING MESSAGE = 'not an event: stream and type must be named, '
+        'versions of schemas begin at 1, data and metadata have at most 1048576 bytes';
+END
+$$;
+
 -- Make a stream without events, unless another append is faster.
 CREATE FUNCTION es.make_stream(p_stream text) RETURNS void
 LANGUAGE sql
@@ -76,8 +85,7 @@ DECLARE
     v_at timestamptz;
 BEGIN
     IF NOT es.check_event(p_stream, p_type, p_schema, p_metadata, p_data) THEN
-        RAISE check_violation USING MESSAGE = 'not an event: '
-            'stream and type must have a name, data and metadata at most 1048576 bytes';
+        PERFORM es.refuse_event();
     END IF;
     LOOP
         -- The lock, the check and the new head in one statement. Time never goes

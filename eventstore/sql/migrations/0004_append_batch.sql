@@ -78,6 +78,13 @@ DECLARE
     v_hashes bytea[] := '{}';
     v_new record;
 BEGIN
+    IF EXISTS (
+        SELECT
+        FROM unnest(p_types, p_schemas, p_metadata, p_data) AS n (type, schema, metadata, data)
+        WHERE NOT es.check_event(p_head.name, n.type, n.schema, n.metadata, n.data)
+    ) THEN
+        PERFORM es.refuse_event();
+    END IF;
     FOR v_new IN
         SELECT
             n.id, n.type, n.schema, r.salt,

@@ -35,7 +35,7 @@ BEGIN
             USING ERRCODE = 'invalid_transaction_state',
                   HINT = 'Use EventStore.sequence().';
     END IF;
-    SELECT * INTO STRICT v_state FROM es.sequencer;
+    SELECT * INTO STRICT v_state FROM es.sequencer FOR UPDATE; -- fails if outdated
     v_below := pg_snapshot_xmax(v_now);
     IF v_state.system_identifier <> v_cluster THEN
         v_state.prev := '1:1:';
