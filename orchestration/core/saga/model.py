@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 from uuid import uuid4
+
+from orchestration.core.saga.shape import POLICY, STEP, TRANSACTION, shape_faults
 
 __all__ = [
     "CompensationStrategy",
@@ -106,28 +109,47 @@ class RetryPolicy:
     multiplier: float = 2.0
     max_backoff_ms: int = 60_000
     jitter: float = 0.1
-    non_retryable: tuple[str, ...] = ()
+    non_retryable: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "non_retryable", _names(self.non_retryable))
 
     @classmethod
     def of(cls, value: RetryPolicy | Mapping[str, Any] | None) -> RetryPolicy:
         """Return ``value`` as a policy; a mapping may name any of the fields.
 
         Raises:
-            ValueError: The mapping has a key that is no field.
+            ValueError: It is no mapping, or has a key that is no field.
         """
         if isinstance(value, RetryPolicy):
             return value
+        if value is not None and not isinstance(value, Mapping):
+            raise ValueError(
+                f"a retry policy is {reprlib.repr(value)}: give it an object"
+            )
         given = dict(value or {})
         known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(given) - known):
+        if unknown := sorted(set(map(str, given)) - known):
             msg = (
-                f"retry_policy has no {', '.join(unknown)}; it has "
+                f"a retry policy has no {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(known))}"
             )
             raise ValueError(msg)
-        if "non_retryable" in given:
-            given["non_retryable"] = tuple(given["non_retryable"])
         return cls(**given)
+
+
+def _names(value: Sequence[str]) -> Sequence[str]:
+    """Return names as a tuple; one name in place of a list is a common slip.
+
+    What is neither stays as it is: ``checks`` tells of it, with all other faults.
+    """
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if _is_list(value) else value
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
 
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -184,12 +206,10 @@ class SagaStep:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        depends_on = self.depends_on
-        if isinstance(depends_on, str):  # one name is a common slip for a list
-            depends_on = (depends_on,)
-        put(self, "depends_on", tuple(depends_on))
+        put(self, "depends_on", _names(self.depends_on))
         put(self, "on_unknown", _member(UnknownPolicy, self.on_unknown))
-        put(self, "metadata", dict(self.metadata))
+        if isinstance(self.metadata, Mapping):
+            put(self, "metadata", dict(self.metadata))
 
     @property
     def action_name(self) -> str:
@@ -228,9 +248,16 @@ class SagaStep:
         """Read a step from JSON.
 
         Raises:
-            ValueError: A key is no field, or ``name`` or ``agent_id`` is missing.
+            ValueError: A key is no field, ``name`` or ``agent_id`` is missing, or a
+                value is of the wrong type.
         """
-        return cls(**_known(cls, value, required=("name", "agent_id")))
+        step = cls(**_known(cls, value, required=("name", "agent_id")))
+        faults = [*shape_faults(STEP, step).values()]
+        for key, direction in _POLICIES.items():
+            policy = step.policy(direction)
+            faults += (f"{key}.{f}" for f in shape_faults(POLICY, policy).values())
+        _refuse(f"step {step.name!r}", faults)
+        return step
 
 
 _POLICIES = {
@@ -270,7 +297,8 @@ class SagaTransaction:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "steps", tuple(self.steps))
+        if _is_list(self.steps):
+            put(self, "steps", tuple(self.steps))
         strategy = _member(CompensationStrategy, self.compensation_strategy)
         put(self, "compensation_strategy", strategy)
         on_failure = _member(OnCompensationFailure, self.on_compensation_failure)
@@ -291,17 +319,33 @@ class SagaTransaction:
         """Read a definition from JSON.
 
         Raises:
-            ValueError: A key is no field, or ``name`` or ``steps`` is missing.
+            ValueError: A key is no field, ``name`` or ``steps`` is missing, or a
+                value is of the wrong type; the faults of all steps are named.
         """
         given = _known(cls, value, required=("name", "steps"))
-        given["steps"] = [SagaStep.from_json(step) for step in given["steps"]]
-        return cls(**given | {"transaction_id": transaction_id})
+        transaction = cls(**given | {"transaction_id": transaction_id})
+        faults = [*shape_faults(TRANSACTION, transaction).values()]
+        steps: list[SagaStep] = []
+        for step in given["steps"] if _is_list(given["steps"]) else ():
+            try:
+                steps.append(SagaStep.from_json(step))
+            except ValueError as exc:
+                faults.append(str(exc))
+        _refuse(f"saga {transaction.name!r}", faults)
+        return replace(transaction, steps=steps)
+
+
+def _refuse(what: str, faults: Sequence[str]) -> None:
+    if faults:
+        raise ValueError(f"{what}: {'; '.join(faults)}")
 
 
 def _known(
     kind: type, value: Mapping[str, Any], *, required: Sequence[str]
 ) -> dict[str, Any]:
     """Return ``value`` as constructor arguments; name what is unknown or missing."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{kind.__name__} is {reprlib.repr(value)}: give it an object")  # noqa: TRY004  one kind of error for all that JSON can hold
     names = [f.name for f in fields(kind)]
     unknown = [f"{key!r} is no field of it" for key in value if key not in names]
     missing = [f"{key!r} is missing" for key in required if key not in value]
