@@ -77,11 +77,12 @@ def migrate(
         MigrationError: An applied file was edited since, or the database is
             newer than the folder.
     """
+    _check_name(schema)
     migrations = load(folder)
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            (f"eventstore.migrate:{_checked(schema)}",),
+            (f"eventstore.migrate:{schema}",),
         )
         _prepare(connection, schema)
         missing = _missing(connection, migrations, schema)
@@ -98,20 +99,20 @@ def pending(
     Raises:
         MigrationError: As for :func:`migrate`.
     """
+    _check_name(schema)
     migrations = load(folder)
     with engine.connect() as connection:
         table = connection.exec_driver_sql(
-            "SELECT to_regclass(%s)", (f"{_checked(schema)}.migration",)
+            "SELECT to_regclass(%s)", (f"{schema}.migration",)
         ).scalar_one()
         return _missing(connection, migrations, schema) if table else migrations
 
 
-def _checked(schema: str) -> str:
+def _check_name(schema: str) -> None:
     """Refuse what is no plain name: it is put into statements as it is."""
     if not _SCHEMA_NAME.fullmatch(schema):
         message = f"schema {schema!r} is not a plain lower-case name"
         raise MigrationError(message)
-    return schema
 
 
 def _prepare(connection: Connection, schema: str) -> None:

@@ -78,7 +78,7 @@ def test_session_replication_role_opens_no_back_door(
     "statement",
     [
         "INSERT INTO es.log VALUES (99, 99, 'x', sha256(''))",
-        "INSERT INTO es.streams VALUES (9, 'x', 'x', 0, sha256(''), now())",
+        "INSERT INTO es.streams VALUES (DEFAULT, 'x', 'x', 0, sha256(''), now())",
         "UPDATE es.streams SET version = 0",
         "UPDATE es.sequencer SET next_seq = 0",
         CHECKPOINT,

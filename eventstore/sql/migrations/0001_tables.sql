@@ -5,6 +5,9 @@
 DO $$
 DECLARE
     v_role text;
+    v_right text := CASE
+        WHEN current_setting('server_version_num')::integer < 160000 THEN 'MEMBER' ELSE 'SET'
+    END;
 BEGIN
     FOREACH v_role IN ARRAY ARRAY['es_owner', 'es_writer', 'es_reader', 'es_sequencer'] LOOP
         IF to_regrole(v_role) IS NULL THEN
@@ -15,8 +18,9 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    -- Whoever migrates must be able to act as the owner; superusers always can.
-    IF NOT pg_has_role(current_user, 'es_owner', 'MEMBER') THEN
+    -- Whoever migrates must be able to act as the owner; superusers always can. Since
+    -- version 16 the maker of a role is a member of it that may not, until granted so.
+    IF NOT pg_has_role(current_user, 'es_owner', v_right) THEN
         EXECUTE format('GRANT es_owner TO %I', current_user);
     END IF;
 END
