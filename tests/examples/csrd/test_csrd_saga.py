@@ -15,8 +15,8 @@ from examples.csrd.transaction import (
 from orchestration.errors import SagaCompensated
 from orchestration.saga import SagaState
 from tests.support.front import Front, front_door
-from tests.support.processes import wait_until
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 AGENTS = ("-I", "examples.csrd.agents", "--without-mingle")
