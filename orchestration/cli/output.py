@@ -14,13 +14,22 @@ from uuid import UUID
 from rich.console import Console
 from rich.theme import Theme
 
-__all__ = ["age", "console", "emit_json", "fail", "plain", "short_id", "span_text"]
+__all__ = [
+    "THEME",
+    "age",
+    "console",
+    "emit_json",
+    "fail",
+    "plain",
+    "short_id",
+    "span_text",
+]
 
 # Where nobody looks at it as a terminal, lines may be longer than 80.
 _PIPE_COLUMNS = 132
 _UUID_CHARS, _SHORT_CHARS = 36, 8
 
-_THEME = Theme(
+THEME = Theme(
     {
         "ok": "green",
         "bad": "bold red",
@@ -40,7 +49,7 @@ def console(*, stderr: bool = False) -> Console:
     width = None
     if not stream.isatty() and "COLUMNS" not in os.environ:
         width = _PIPE_COLUMNS
-    return Console(stderr=stderr, theme=_THEME, highlight=False, width=width)
+    return Console(stderr=stderr, theme=THEME, highlight=False, width=width)
 
 
 def fail(message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import sys
 import time
@@ -207,6 +208,8 @@ def _definition(text: str, saga_id: str | None) -> SagaTransaction:
         module, _, name = text.partition(":")
         sys.path.insert(0, str(Path.cwd()))
         found = getattr(importlib.import_module(module), name or "transaction")
+        if callable(found):
+            inspect.signature(found).bind()  # the function's own errors are its own
     except (OSError, ImportError, AttributeError, TypeError, ValueError) as exc:
         raise click.BadParameter(f"{text}: {exc}") from exc
     made = found() if callable(found) else found

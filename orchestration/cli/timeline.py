@@ -21,7 +21,8 @@ _MARKS = {
     Ended.UNKNOWN: ("?", "warn"),
 }
 _MIN_BAR, _MAX_BAR = 20, 72
-_BESIDE = 48  # columns for names and durations
+_LONGEST_NAME = 28
+_BESIDE = 30  # columns for durations, counts, and the space between
 _LABEL_EVERY = 9
 _STEPS_S = tuple(
     base * 10.0**power for power in range(-3, 6) for base in (1.0, 2.0, 5.0)
@@ -39,14 +40,17 @@ def timeline(
         until: Right edge: when it ended, or now.
         columns: Width of the terminal.
     """
-    width = max(_MIN_BAR, min(_MAX_BAR, columns - _BESIDE))
+    lanes = lanes_of(spans)
+    names = max((len(step) + 2 for step, _, _ in lanes), default=0)
+    beside = _BESIDE + min(names, _LONGEST_NAME)
+    width = max(_MIN_BAR, min(_MAX_BAR, columns - beside))
     scale = _Scale(began, max((until - began).total_seconds(), 0.001), width)
     table = Table(box=None, padding=(0, 1), show_header=True, header_style="faint")
-    table.add_column("step", max_width=28, no_wrap=True)
+    table.add_column("step", max_width=_LONGEST_NAME, no_wrap=True)
     table.add_column(scale.axis(), no_wrap=True, width=width)
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, style="faint")
-    for step, direction, lane in lanes_of(spans):
+    for step, direction, lane in lanes:
         undo = direction is Direction.UNDO
         name = Text(f"↶ {step}" if undo else step, style="undo" if undo else "")
         took = ((lane[-1].ended or until) - lane[0].began).total_seconds()
@@ -85,18 +89,21 @@ class _Scale:
     def lane(self, spans: Sequence[Span], until: datetime) -> Text:
         """Return one lane: bars, their ends' marks, and dots for waits between."""
         cells = [(" ", "")] * self._width
+        before = 0
         for at, span in enumerate(spans):
             first, last = self.column(span.began), self.column(span.ended or until)
-            if at:
-                before = self.column(spans[at - 1].ended or until)
-                for column in range(before + 1, first):
-                    cells[column] = ("·", "faint")
+            for column in range(before + 1, first if at else 0):
+                cells[column] = ("·", "faint")
+            if at and first <= before and last < self._width - 1:
+                # Within one column of the attempt before, whose end is to be seen.
+                first, last = before + 1, max(before + 1, last)
             mark, style = _MARKS[span.outcome]
             if span.direction is Direction.UNDO and span.outcome is Ended.DONE:
                 style = "undo"
             for column in range(first, last):
                 cells[column] = ("━", style)
             cells[last] = (mark, style)
+            before = last
         text = Text()
         for sign, style in cells:
             text.append(sign, style=style)

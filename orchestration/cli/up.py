@@ -172,7 +172,7 @@ def _watch(stack: LocalStack, out: Console) -> None:
             elif time.monotonic() > due[name]:
                 del due[name]
                 stack.restart(name)
-                out.print(f"[ok]✓[/] {name} started again")
+                out.print(f"[ok]✓[/] {name} is starting again")
 
 
 def _mourn(

@@ -54,6 +54,8 @@ _UNDONE = {
     "UNKNOWN": ("?", "warn", "undo unknown"),
 }
 
+_SOON_S = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
@@ -213,5 +215,6 @@ def _problems(spans: Sequence[Span], began: datetime) -> Iterator[Text]:
         )
         if span.retry_at is not None:
             wait_s = max(0.0, (span.retry_at - span.ended).total_seconds())
-            text.append(f"  → tried again after {span_text(wait_s)}", "faint")
+            when = f"after {span_text(wait_s)}" if wait_s >= _SOON_S else "at once"
+            text.append(f"  → tried again {when}", "faint")
         yield text
