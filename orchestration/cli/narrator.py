@@ -23,8 +23,7 @@ _WIDEST = 96
 # What a step of the example has made, by the output that it reports.
 _SAYS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "readings": lambda o: (
-        f"{o['readings']} meter readings of {o['sites']} sites in "
-        f"{o['countries']} countries"
+        f"{o['readings']} readings, {o['sites']} sites, {o['countries']} countries"
     ),
     "data_points": lambda o: _points(o["data_points"]),
     "scope2_location_based_tco2e": lambda o: (
@@ -137,5 +136,6 @@ def _says(output: Mapping[str, Any] | None) -> str:
 
 
 def _points(counts: Mapping[str, int]) -> str:
-    """Return how many data points the readings answer."""
-    return ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in counts.items())
+    """Return how many of the standard's data points the readings answer."""
+    whole, partly = counts["complete"], counts["in part"]
+    return f"{whole + partly} of {sum(counts.values())} data points, {partly} in part"

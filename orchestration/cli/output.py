@@ -32,7 +32,7 @@ _UUID_CHARS, _SHORT_CHARS = 36, 8
 THEME = Theme(
     {
         "ok": "green",
-        "bad": "bold red",
+        "bad": "red",
         "warn": "yellow",
         "undo": "magenta",
         "live": "cyan",

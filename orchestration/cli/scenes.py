@@ -99,8 +99,8 @@ class Stage:
         number = self.session.db.rows("SHOW server_version")[0][0]
         took = span_text(time.monotonic() - began)
         self.say(
-            f"[ok]✓[/] Postgres {number}, Valkey, a worker with five agents, "
-            f"a worker for chores, beat  [faint]{took}[/]"
+            f"[ok]✓[/] Postgres {number}, Valkey, two Celery workers, beat  "
+            f"[faint]{took}[/]"
         )
 
     def another_worker(self, module: str) -> Part:
@@ -220,9 +220,10 @@ def killed(stage: Stage) -> None:
     stage.title(
         3,
         "A worker is killed in the middle of a step",
-        f"A worker holds its step by a lease of {stage.lease_s:g} s here (15 s unless "
-        "set). When it is not",
-        "renewed, nobody can tell how far the step came: its outcome is unknown.",
+        f"A worker holds a step by a lease, here of {stage.lease_s:g} s (15 unless set "
+        "otherwise).",
+        "Not renewed, it runs out: nobody can tell how far the step came, so its",
+        "outcome is unknown, and it is tried again under the same idempotency key.",
     )
     slow = csrd_transaction(read_delay_ms=_READ_DELAY_MS)
     saga_id = stage.start(slow, report_request())
@@ -248,8 +249,8 @@ def killed(stage: Stage) -> None:
     expect(same, "the figures differ from those of the first saga")
     expect(not _half_read(read), "a half-built folder is left")
     stage.say(
-        "[ok]✓[/] [faint]checked: published once, its figures are those of the first "
-        "saga to the byte[/]"
+        "[ok]✓[/] [faint]checked: published once, and to the byte the figures of the "
+        "first[/]"
     )
     _draw(stage, facts)
 

@@ -173,7 +173,7 @@ def _panel(status: SagaExecution, until: datetime, now: datetime) -> Panel:
         grid,
         title=f"[head]{escape(status.name)}[/]",
         title_align="left",
-        border_style=style.removeprefix("bold "),
+        border_style=style,
         expand=False,
         padding=(0, 2),
     )
