@@ -132,6 +132,7 @@ def test_demo_completes_undoes_survives_a_kill_and_verifies(start):
     said = demo.said
     assert said.count("COMPLETED after") == 2
     assert said.count("COMPENSATED after") == 1
+    assert said.count("4 of 30 data points, 3 in part") == 3
     assert "kill -9" in said
     assert "attempt 2, with the same idempotency key" in said
     assert re.search(r"\d+ events in 3 streams: nothing was changed", said)
