@@ -32,6 +32,8 @@ def published(environment: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another stack's file is in it
+            folder.rmdir()
 
 
 def newest_stack() -> dict[str, str] | None:
