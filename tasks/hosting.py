@@ -5,9 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown
+from celery.signals import (
+    beat_init,
+    celeryd_after_setup,
+    worker_ready,
+    worker_shutdown,
+)
+from celery.utils.nodenames import gethostname
 
 from orchestration.adapters.announcements import Announcements, PoolMismatch
 from orchestration.adapters.database import DATABASE_ERRORS, Database
@@ -21,6 +28,7 @@ logger = logging.getLogger(__name__)
 _EX_CONFIG = 78  # sysexits.h: the configuration is wrong
 _stop = threading.Event()
 _served: list[Agent] = []
+_queues: list[str] = []
 
 
 @celeryd_after_setup.connect
@@ -34,6 +42,7 @@ def _set_up(sender: str, instance: Any, **_: object) -> None:  # noqa: ANN401
             pools = sorted({agent.pool for agent in hosted_agents()})
             queues.select([DEFAULT_QUEUE, *map(pool_queue, pools)])
         consumed = set(queues.consume_from)
+        _queues[:] = sorted(consumed)
         _served[:] = [a for a in hosted_agents() if pool_queue(a.pool) in consumed]
         _refuse_mismatch(settings, sender)
     except Exception as exc:
@@ -69,17 +78,28 @@ def _sentence(mismatch: PoolMismatch) -> str:
 @worker_ready.connect
 def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
     """Say what is hosted, and go on saying so while the worker lives."""
-    settings = Settings.from_env()
-    db = Database(settings.database_url, pool_size=0, name="worker")
-    announcements = Announcements(db, settings.announce_interval_s)
-    worker = sender.hostname
-    announcements.announce(worker, _served)
     _stop.clear()
+    _go_on_saying(sender.hostname, _served, [("queue", name) for name in _queues])
+
+
+@beat_init.connect
+def _announce_beat(**_: object) -> None:
+    """Say that beat runs here: ``orchestration health beat`` looks for it."""
+    _go_on_saying(f"beat@{gethostname()}", (), [("beat", "")])
+
+
+def _go_on_saying(
+    who: str, agents: Sequence[Agent], also: Sequence[tuple[str, str]]
+) -> None:
+    settings = Settings.from_env()
+    db = Database(settings.database_url, pool_size=0, name="announcer")
+    announcements = Announcements(db, settings.announce_interval_s)
+    announcements.announce(who, agents, also=also)
 
     def repeat() -> None:
         while not _stop.wait(settings.announce_interval_s):
             try:
-                announcements.still_up(worker)
+                announcements.still_up(who)
             except DATABASE_ERRORS:
                 logger.warning("announcement not renewed", exc_info=True)
 

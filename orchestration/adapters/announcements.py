@@ -32,7 +32,8 @@ class Announced:
     """One thing that a worker said of itself.
 
     Attributes:
-        kind: ``agent``, ``action`` (``name`` is ``agent/action``) or ``pool``.
+        kind: ``agent``, ``action`` (``name`` is ``agent/action``), ``pool``,
+            ``queue`` that it consumes, or ``beat``.
         is_live: Whether the worker is up and was heard of lately.
     """
 
@@ -63,13 +64,26 @@ class Announcements:
     _actions: dict[str, str] = field(default_factory=dict)
     _read_at: float = float("-inf")
 
-    def announce(self, worker: str, agents: Sequence[Agent]) -> None:
-        """Say what a worker hosts; what it no longer hosts is struck out."""
+    def announce(
+        self,
+        worker: str,
+        agents: Sequence[Agent] = (),
+        *,
+        also: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Say what a process does; what it no longer does is struck out.
+
+        Args:
+            worker: Its name, ``name@host``.
+            agents: What it hosts.
+            also: Kinds and names of what else it is there for.
+        """
         pools = {
             agent.pool: [a for a in agents if a.pool == agent.pool] for agent in agents
         }
         rows = [
             *(("pool", pool, pool, pool_hash(own)) for pool, own in pools.items()),
+            *((kind, name, "", "") for kind, name in also),
             *(("agent", agent.agent_id, agent.pool, "") for agent in agents),
             *(
                 ("action", f"{agent.agent_id}/{action}", agent.pool, "")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from orchestration.errors import TransportError
+from orchestration.errors import ConfigurationError, TransportError
 
 __all__ = ["DATABASE_ERRORS", "Database", "DatabaseClock"]
 
@@ -97,6 +97,7 @@ class Database:
 
         Raises:
             TransportError: The database stayed away for 30 seconds.
+            ConfigurationError: It refuses the user, the password or the database.
         """
         if connection is not None:
             return _fetch(connection, statement, parameters)
@@ -115,6 +116,10 @@ class Database:
             try:
                 return call()
             except (OperationalError, InterfaceError) as exc:
+                if any(text in str(exc.orig) for text in _REFUSALS):
+                    raise ConfigurationError(
+                        f"Postgres refuses DATABASE_URL: {str(exc.orig).strip()}"
+                    ) from exc
                 if not is_outage(exc):
                     raise
                 if time.monotonic() > give_up_at:
@@ -125,6 +130,11 @@ class Database:
                     ) from exc
             time.sleep(wait_s)
             wait_s = min(wait_s * 2, 2.0)
+
+
+# What Postgres says to a login that will be refused tomorrow too; a refused login
+# has no SQLSTATE in the driver.
+_REFUSALS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
 
 
 def is_outage(exc: DBAPIError) -> bool:
