@@ -27,7 +27,7 @@ from orchestration.core.saga.decide import (
     settle,
 )
 from orchestration.core.saga.events import STARTED, NewFact, SagaEvent
-from orchestration.core.saga.fold import SagaView, fold
+from orchestration.core.saga.fold import PhaseStatus, SagaView, fold
 from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Outcome
 from orchestration.errors import SagaNotFound
@@ -89,6 +89,10 @@ def open_attempt(
             return Claimed(_folded(saga_id, events), lease)
     while True:
         view = _folded(saga_id, events)
+        mine = view.phase(step, direction)
+        if mine.token == token and mine.status is PhaseStatus.RUNNING:
+            # It was recorded, and only the log's answer was lost on its way.
+            return Claimed(view, Lease(saga_id, step, direction, mine.attempt, token))
         now = rt.now()
         fact = claim(view, step, direction, token, now)
         if isinstance(fact, Refusal):
