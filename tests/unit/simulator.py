@@ -306,9 +306,9 @@ class World:
             moves.append(lambda: self.deliver(self.random.choice(ripe)))
         if awake := [a for a in self.attempts if a.renews]:
             moves.append(lambda: self.finish(self.random.choice(awake)))
-        if frozen := [a for a in self.attempts if not a.renews]:
-            if self._happens(0.1):
-                moves.append(lambda: self.finish(self.random.choice(frozen)))
+        frozen = [a for a in self.attempts if not a.renews]
+        if frozen and self._happens(0.1):
+            moves.append(lambda: self.finish(self.random.choice(frozen)))
         if moves and not self._happens(0.05):
             self.random.choice(moves)()
         else:

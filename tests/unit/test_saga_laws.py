@@ -108,12 +108,10 @@ def undos_keep_the_order(world: World) -> None:
     view, plan = world.view, world.view.plan
     settled = view.settled(PhaseStatus.DONE, PhaseStatus.UNKNOWN)
     first: dict[str, int] = {}
-    last: dict[str, int] = {}
     for version, step in _of(world, EventType.STEP_COMPENSATION_STARTED):
         first.setdefault(step, version)
     ends = EventType.STEP_COMPENSATED, EventType.STEP_COMPENSATION_FAILED
-    for version, step in _of(world, *ends):
-        last[step] = version
+    last = {step: version for version, step in _of(world, *ends)}
     strategy = CompensationStrategy(world.transaction.compensation_strategy)
     undone = sorted(first, key=first.__getitem__)
     for one, other in itertools.pairwise(undone):

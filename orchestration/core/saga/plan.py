@@ -37,8 +37,8 @@ class Plan:
         if any(step.depends_on for step in self.steps):
             return {step.name: tuple(step.depends_on) for step in self.steps}
         names = [step.name for step in self.steps]
-        before: list[tuple[str, ...]] = [(), *((name,) for name in names[:-1])]
-        return dict(zip(names, before, strict=True))
+        before: list[tuple[str, ...]] = [(), *((name,) for name in names)]
+        return dict(zip(names, before, strict=False))
 
     @cached_property
     def children(self) -> Mapping[str, tuple[str, ...]]:
