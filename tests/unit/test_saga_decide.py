@@ -329,6 +329,13 @@ def test_a_success_after_the_same_attempt_was_given_up_is_late() -> None:
     assert script.end("a", OK, attempt=1).is_late
 
 
+def test_a_failure_told_of_an_attempt_that_succeeded_is_late() -> None:
+    script = pair()
+    script.do("a")
+    assert script.end("a", RETRYABLE).is_late
+    assert script.view.completed == ("a",)
+
+
 # --- undoing
 
 

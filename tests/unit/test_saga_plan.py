@@ -58,6 +58,10 @@ def test_a_stretch_does_not_run_into_a_pivot_that_waits_for_others() -> None:
     assert plan.stretch("a", {"aside"}) == ("a", "p")
 
 
+def test_without_a_pivot_every_step_is_before_it() -> None:
+    assert plan_of(step("a"), step("b")).before_pivot == {"a", "b"}
+
+
 def test_a_fan_out_of_a_thousand_steps_is_planned_step_by_step() -> None:
     steps = [step(f"s{n}") for n in range(999)]
     plan = plan_of(*steps, step("join", *(s.name for s in steps)))
