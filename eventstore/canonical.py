@@ -27,6 +27,12 @@ MAX_BYTES: Final = 1_048_576
 
 _MAX_INT: Final = 2**53 - 1
 
+# In C, for what needs neither the number format of ES6 nor the key order of UTF-16.
+# The walk has found circles already.
+_ENCODER: Final = json.JSONEncoder(
+    check_circular=False, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+)
+
 _N = TypeVar("_N", float, Decimal)
 _Json: TypeAlias = Any  # anything; what it is, is what the walk finds out
 
@@ -39,6 +45,8 @@ def canonical_bytes(value: object) -> bytes:
             error says where and what to pass instead.
         PayloadTooLarge: The result is over 1 MiB.
     """
+    if type(value) is dict and not value:
+        return b"{}"  # most metadata
     walk = _Walk()
     try:
         plain = walk.plain(value)
@@ -48,17 +56,10 @@ def canonical_bytes(value: object) -> bytes:
     except RecursionError:
         reason = "nested too deep, or within itself; flatten the value"
         raise NotCanonical(reason) from None
-    encoded = rfc8785.dumps(plain) if walk.special else _dumps(plain)
+    encoded = rfc8785.dumps(plain) if walk.special else _ENCODER.encode(plain).encode()
     if len(encoded) > MAX_BYTES:
         raise PayloadTooLarge(size_bytes=len(encoded), limit_bytes=MAX_BYTES)
     return encoded
-
-
-def _dumps(plain: object) -> bytes:
-    """Encode in C what needs neither ES6 number format nor UTF-16 key order."""
-    return json.dumps(
-        plain, sort_keys=True, ensure_ascii=False, separators=(",", ":")
-    ).encode()
 
 
 class _Refused(Exception):

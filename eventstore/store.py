@@ -8,6 +8,7 @@ business rows and event commit together or not at all.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from eventstore import sequencer
 from eventstore.canonical import canonical_bytes
+from eventstore.direct import Direct
 from eventstore.errors import (
     EventIdConflict,
     InvalidAppend,
@@ -53,11 +55,7 @@ class EventStore:
         pool with the settings of the first; :meth:`close` empties it.
         """
         self.engine = engine
-        # Single statements need no BEGIN and COMMIT round trips. The connections of
-        # this pool are set so once; switching a borrowed one costs two round trips.
-        self._autocommit = create_engine(
-            engine.url, pool=engine.pool.recreate(), isolation_level="AUTOCOMMIT"
-        )
+        self._direct = Direct(engine)
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -66,7 +64,7 @@ class EventStore:
 
     def close(self) -> None:
         """Close the connections of both pools; a later call opens new ones."""
-        self._autocommit.dispose()
+        self._direct.engine.dispose()
         self.engine.dispose()
 
     def append(
@@ -114,8 +112,12 @@ class EventStore:
             canonical_bytes(event.metadata),
             canonical_bytes(event.data),
         )
-        row = self._run("append_one", parameters, connection)[0]
-        return _result(StreamAppend(stream, events, expected_version), row, row.status)
+        ((answer,),) = self._call("append_one", parameters, connection)
+        outcome = json.loads(answer)
+        if at := outcome["recorded_at"]:
+            outcome["recorded_at"] = datetime.fromisoformat(at)
+        append = StreamAppend(stream, events, expected_version)
+        return _result(append, **outcome)
 
     def append_streams(
         self,
@@ -136,16 +138,14 @@ class EventStore:
             InvalidAppend: No appends or events, or a stream named twice.
             NotMigrated: The database lacks the schema.
         """
-        rows = self._run("append_many", _arrays(appends), connection)
-        statuses = {row.status for row in rows}
-        pairs = list(zip(appends, rows, strict=True))
-        if len(statuses) > 1:
+        rows = self._call("append_many", _arrays(appends), connection)
+        pairs = [(append, row[1:]) for append, row in zip(appends, rows, strict=True)]
+        if len({status for _, (status, *_) in pairs}) > 1:
             # Nothing was written. Report what stood in the way; a stream that is
             # stored already among others that are not is another append's.
-            pairs.sort(key=lambda pair: _BLAME.index(pair[1].status))
-            append, row = pairs[0]
-            _result(append, row, row.status.replace("duplicate", "id_conflict"))
-        return tuple(_result(append, row, row.status) for append, row in pairs)
+            append, (status, *rest) = min(pairs, key=lambda p: _BLAME.index(p[1][0]))
+            _result(append, status.replace("duplicate", "id_conflict"), *rest)
+        return tuple(_result(append, *row) for append, row in pairs)
 
     def read_stream(
         self,
@@ -205,12 +205,21 @@ class EventStore:
     def _run(
         self, name: str, parameters: tuple[Any, ...], connection: Connection | None
     ) -> Sequence[Row[Any]]:
-        """Run one named query, on the caller's connection if there is one."""
+        """Read by a named query, on the caller's connection if there is one."""
         with _migrated():
             if connection is not None:
                 return connection.exec_driver_sql(query(name), parameters).all()
-            with self._autocommit.connect() as own:
+            with self._direct.engine.connect() as own:
                 return own.exec_driver_sql(query(name), parameters).all()
+
+    def _call(
+        self, name: str, parameters: tuple[Any, ...], connection: Connection | None
+    ) -> Sequence[Sequence[Any]]:
+        """Append by a named query, on the caller's connection if there is one."""
+        with _migrated():
+            if connection is not None:
+                return connection.exec_driver_sql(query(name), parameters).all()
+            return self._direct.rows(query(name), parameters)
 
 
 # Whose status explains best why an append to several streams was refused.
@@ -273,14 +282,14 @@ def _arrays(appends: Sequence[StreamAppend]) -> tuple[Any, ...]:
         names,
         [append.expected_version for append in appends],
         lasts,
-        _literal(str(event.event_id) for event in events),
+        _literal(event.event_id.hex for event in events),
         _literal(_quoted(event.type) for event in events),
         _literal(str(event.schema_version) for event in events),
         _literal(str(event.correlation_id or "NULL") for event in events),
         _literal(str(event.causation_id or "NULL") for event in events),
         _literal(_quoted(event.actor) for event in events),
         _literal(_hex(canonical_bytes(event.metadata)) for event in events),
-        _literal(_hex(canonical_bytes(event.data)) for event in events),
+        [canonical_bytes(event.data) for event in events],
     )
 
 
@@ -305,20 +314,22 @@ def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _result(append: StreamAppend, row: Row[Any], status: str) -> AppendResult:
+def _result(
+    append: StreamAppend, status: str, version: int, recorded_at: datetime
+) -> AppendResult:
     """Turn a status of the SQL functions into a result or an error."""
     if status == "conflict":
         raise WrongExpectedVersion(
-            append.stream, expected=append.expected_version, actual=row.version
+            append.stream, expected=append.expected_version, actual=version
         )
     if status == "id_conflict":
         ids = [event.event_id for event in append.events]
         raise EventIdConflict(append.stream, ids)
     return AppendResult(
         stream=append.stream,
-        first_version=row.version - len(append.events) + 1,
-        last_version=row.version,
-        recorded_at=row.recorded_at,
+        first_version=version - len(append.events) + 1,
+        last_version=version,
+        recorded_at=recorded_at,
         duplicate=status == "duplicate",
     )
 

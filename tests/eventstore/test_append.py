@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from eventstore import (
     ANY,
@@ -85,7 +85,9 @@ def test_one_and_many_make_the_chain_that_python_makes(
         rows = connection.exec_driver_sql(
             "SELECT * FROM es.events ORDER BY version"
         ).all()
-        store_id = connection.exec_driver_sql("SELECT store_id FROM es.store").scalar()
+        store_id = connection.exec_driver_sql(
+            "SELECT store_id FROM es.store"
+        ).scalar_one()
         head = connection.exec_driver_sql("SELECT head FROM es.streams").scalar_one()
     previous = genesis(store_id, "order-1")
     for row in rows:
@@ -310,6 +312,34 @@ def test_plain_urls_mean_psycopg2() -> None:
     assert driver_url("postgres://h/d") == "postgresql+psycopg2://h/d"
     assert driver_url("postgresql://h/d") == "postgresql+psycopg2://h/d"
     assert driver_url("postgresql+psycopg2://h/d") == "postgresql+psycopg2://h/d"
+
+
+def test_appends_go_on_after_the_server_has_cut_all_connections(
+    store: EventStore, engine: Engine
+) -> None:
+    in_parallel(3, lambda n: store.append(f"a-{n}", some(1)))
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(OperationalError) as caught:
+        store.append("b", some(1))
+    assert caught.value.connection_invalidated
+    in_parallel(3, lambda n: store.append(f"b-{n}", some(1)))
+    assert len(store.read_stream("b-2")) == 1
+
+
+def test_what_the_database_refuses_is_sqlalchemys_error(
+    store: EventStore, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE es.events ADD CHECK (actor <> 'x')")
+    with pytest.raises(IntegrityError) as caught:
+        store.append("a", [NewEvent("T", {"secret": 1}, actor="x")])
+    assert not caught.value.connection_invalidated
+    assert "secret" not in str(caught.value)
+    assert store.append("a", some(1)).last_version == 1
 
 
 def in_parallel(count: int, work: Callable[[int], object]) -> list[object]:

@@ -41,19 +41,22 @@ SELECT sha256('es1/genesis\000'::bytea || uuid_send(st.store_id) || es.lp(conver
 FROM es.store AS st
 $$;
 
-CREATE FUNCTION es.event_hash(
-    p_previous bytea, p_stream text, p_version bigint, p_event_id uuid, p_type text,
+-- What the hash of an event says about the event, behind the hash before it.
+CREATE FUNCTION es.event_tail(
+    p_stream text, p_version bigint, p_event_id uuid, p_type text,
     p_schema integer, p_recorded_at timestamptz, p_meta_digest bytea, p_payload_digest bytea
 ) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-SELECT sha256(
-    'es1/event\000'::bytea || p_previous || es.lp(convert_to(p_stream, 'UTF8'))
+SELECT es.lp(convert_to(p_stream, 'UTF8'))
     || int8send(p_version) || uuid_send(p_event_id) || es.lp(convert_to(p_type, 'UTF8'))
     || int4send(p_schema)
     || int8send((extract(epoch FROM p_recorded_at) * 1000000)::bigint)
     || p_meta_digest || p_payload_digest
-)
 $$;
+
+CREATE FUNCTION es.event_hash(p_previous bytea, p_tail bytea) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT sha256('es1/event\000'::bytea || p_previous || p_tail) $$;
 
 RESET ROLE;

@@ -93,10 +93,10 @@ BEGIN
         UPDATE es.streams AS s
         SET version = s.version + 1,
             recorded_at = greatest(s.recorded_at, v_now),
-            head = es.event_hash(
-                s.head, p_stream, s.version + 1, p_event_id, p_type, p_schema,
+            head = es.event_hash(s.head, es.event_tail(
+                p_stream, s.version + 1, p_event_id, p_type, p_schema,
                 greatest(s.recorded_at, v_now), v_meta, v_payload
-            )
+            ))
         WHERE s.name = p_stream AND es.as_expected(s.version, p_expected)
         RETURNING s.stream_id, s.version, s.head, s.recorded_at
         INTO v_stream, v_version, v_head, v_at;

@@ -35,11 +35,16 @@ DECLARE
     v_distinct bigint;
     v_first bigint;
 BEGIN
-    SELECT count(DISTINCT i) INTO v_distinct FROM unnest(p_event_ids) AS i;
-    SELECT count(*), min(e.version), max(e.version), max(e.recorded_at)
-    INTO v_stored, v_first, version, recorded_at
-    FROM es.events AS e
-    WHERE e.stream_id = p_head.stream_id AND e.event_id = ANY (p_event_ids);
+    -- OFFSET 0 keeps this a look-up per id. Joined freely, a long stream is read whole.
+    SELECT count(DISTINCT n.id), count(e.version), min(e.version), max(e.version), max(e.recorded_at)
+    INTO v_distinct, v_stored, v_first, version, recorded_at
+    FROM unnest(p_event_ids) AS n (id)
+    LEFT JOIN LATERAL (
+        SELECT o.version, o.recorded_at
+        FROM es.events AS o
+        WHERE o.event_id = n.id AND o.stream_id = p_head.stream_id
+        OFFSET 0
+    ) AS e ON true;
     IF v_stored = 0 AND v_distinct = cardinality(p_event_ids) THEN
         version := coalesce(p_head.version, 0);
         status := CASE WHEN es.as_expected(version, p_expected) THEN 'ok' ELSE 'conflict' END;
@@ -49,7 +54,12 @@ BEGIN
     FROM unnest(
         p_event_ids, p_types, p_schemas, p_correlations, p_causations, p_actors, p_metadata, p_data
     ) WITH ORDINALITY AS n (id, type, schema, correlation, causation, actor, metadata, data, nth)
-    JOIN es.events AS e ON e.event_id = n.id AND e.stream_id = p_head.stream_id
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM es.events AS o
+        WHERE o.event_id = n.id AND o.stream_id = p_head.stream_id
+        OFFSET 0
+    ) AS e
     WHERE e.version = v_first + n.nth - 1
       AND e.type = n.type
       AND e.schema_version = n.schema
@@ -71,40 +81,47 @@ AS $$
 DECLARE
     v_at timestamptz := greatest(clock_timestamp(), p_head.recorded_at);
     v_hash bytea := p_head.head;
-    v_version bigint := p_head.version;
-    v_salts bytea[] := '{}';
-    v_metas bytea[] := '{}';
-    v_payloads bytea[] := '{}';
+    v_version bigint := p_head.version + cardinality(p_event_ids);
+    v_valid boolean;
+    v_salts bytea[];
+    v_metas bytea[];
+    v_payloads bytea[];
+    v_tails bytea[];
     v_hashes bytea[] := '{}';
-    v_new record;
+    v_tail bytea;
 BEGIN
-    IF EXISTS (
+    -- OFFSET 0 twice: salts and digests are made once, not wherever they are used.
+    SELECT
+        bool_and(es.check_event(p_head.name, d.type, d.schema, d.metadata, d.data)),
+        array_agg(d.salt ORDER BY d.nth),
+        array_agg(d.meta ORDER BY d.nth),
+        array_agg(d.payload ORDER BY d.nth),
+        array_agg(es.event_tail(
+            p_head.name, p_head.version + d.nth, d.id, d.type, d.schema, v_at, d.meta, d.payload
+        ) ORDER BY d.nth)
+    INTO v_valid, v_salts, v_metas, v_payloads, v_tails
+    FROM (
         SELECT
-        FROM unnest(p_types, p_schemas, p_metadata, p_data) AS n (type, schema, metadata, data)
-        WHERE NOT es.check_event(p_head.name, n.type, n.schema, n.metadata, n.data)
-    ) THEN
+            s.*,
+            es.meta_digest(s.metadata, s.correlation, s.causation, s.actor) AS meta,
+            es.payload_digest(s.salt, 'application/json', s.data) AS payload
+        FROM (
+            SELECT n.*, uuid_send(gen_random_uuid()) AS salt
+            FROM unnest(
+                p_event_ids, p_types, p_schemas, p_correlations, p_causations, p_actors,
+                p_metadata, p_data
+            ) WITH ORDINALITY AS n (
+                id, type, schema, correlation, causation, actor, metadata, data, nth
+            )
+            OFFSET 0
+        ) AS s
+        OFFSET 0
+    ) AS d;
+    IF NOT v_valid THEN
         PERFORM es.refuse_event();
     END IF;
-    FOR v_new IN
-        SELECT
-            n.id, n.type, n.schema, r.salt,
-            es.meta_digest(n.metadata, n.correlation, n.causation, n.actor) AS meta,
-            es.payload_digest(r.salt, 'application/json', n.data) AS payload
-        FROM unnest(
-            p_event_ids, p_types, p_schemas, p_correlations, p_causations, p_actors,
-            p_metadata, p_data
-        ) AS n (id, type, schema, correlation, causation, actor, metadata, data)
-        -- Naming a column of n makes this run once per event, not once.
-        CROSS JOIN LATERAL (SELECT uuid_send(gen_random_uuid()) AS salt WHERE n.id IS NOT NULL OFFSET 0) AS r
-    LOOP
-        v_version := v_version + 1;
-        v_hash := es.event_hash(
-            v_hash, p_head.name, v_version, v_new.id, v_new.type, v_new.schema,
-            v_at, v_new.meta, v_new.payload
-        );
-        v_salts := v_salts || v_new.salt;
-        v_metas := v_metas || v_new.meta;
-        v_payloads := v_payloads || v_new.payload;
+    FOREACH v_tail IN ARRAY v_tails LOOP
+        v_hash := es.event_hash(v_hash, v_tail);
         v_hashes := v_hashes || v_hash;
     END LOOP;
     INSERT INTO es.events (
