@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -34,6 +35,15 @@ from tests.support.servers import (
 from tests.support.stack import Stack
 
 STACKS = pytest.StashKey[list[Stack]]()
+
+
+def pytest_configure() -> None:
+    """Let processes of the tests be interrupted, however this one was started.
+
+    A shell starts background jobs with SIGINT ignored, and so would be their children.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
