@@ -53,15 +53,20 @@ class Ended:
 
 @dataclass(slots=True)
 class WorkConnection:
-    """The connection an action may ask for; opened at first use only."""
+    """The connection an action may ask for; opened at first use only.
+
+    Attributes:
+        idle_s: How long the action may leave it idle, seconds: its own time.
+    """
 
     db: Database
+    idle_s: float
     connection: Connection | None = field(default=None)
 
     def get(self) -> Connection:
         """Return the connection, in a transaction from its first statement on."""
         if self.connection is None:
-            self.connection = self.db.begin()
+            self.connection = self.db.begin(self.idle_s)
         return self.connection
 
     def commit(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,8 +27,8 @@ from orchestration.core.saga.decide import (
     claim,
     settle,
 )
-from orchestration.core.saga.events import STARTED, NewFact, SagaEvent
-from orchestration.core.saga.fold import PhaseStatus, SagaView, fold
+from orchestration.core.saga.events import FAILED, STARTED, NewFact, SagaEvent
+from orchestration.core.saga.fold import PhaseStatus, SagaView, apply, fold
 from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Outcome
 from orchestration.errors import SagaNotFound
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = ["Claimed", "because_of", "close_attempt", "open_attempt", "record"]
+
+logger = logging.getLogger(__name__)
 
 # Between an action's end and its record lies one round trip, or a short outage.
 _GRACE_S = 2.0
@@ -86,13 +89,19 @@ def open_attempt(
         answer = _claim(rt, lease, guess, hint, limit_s, because, direction)
         events = answer.events
         if answer.is_recorded:
-            return Claimed(_folded(saga_id, events), lease)
+            before = _folded(saga_id, events[:-1])
+            claimed = Claimed(apply(before, events[-1]), lease)
+            if _is_sound(before, step, direction, token, rt.now()):
+                return claimed
+            _take_back(rt, claimed, because)
+            return Refusal.NOT_READY
     while True:
         view = _folded(saga_id, events)
-        mine = view.phase(step, direction)
-        if mine.token == token and mine.status is PhaseStatus.RUNNING:
+        attempt = view.phase(step, direction).attempt
+        mine = Lease(saga_id, step, direction, attempt, token)
+        if _holds(view, mine):
             # It was recorded, and only the log's answer was lost on its way.
-            return Claimed(view, Lease(saga_id, step, direction, mine.attempt, token))
+            return Claimed(view, mine)
         now = rt.now()
         fact = claim(view, step, direction, token, now)
         if isinstance(fact, Refusal):
@@ -106,6 +115,56 @@ def open_attempt(
         if answer.status is Status.CLOSED:
             rt.log.heal(saga_id)
         events = answer.events
+
+
+def _is_sound(
+    before: SagaView, step: str, direction: Direction, token: str, now: datetime
+) -> bool:
+    """Whether a claim that a hint led to was allowed, as a true hint's always is."""
+    return step in before.plan.by_name and not isinstance(
+        claim(before, step, direction, token, now), Refusal
+    )
+
+
+def _take_back(rt: Runtime, claimed: Claimed, because: Because) -> None:
+    """Record that a claim came from a message that lied; its action never ran."""
+    lease, view = claimed.lease, claimed.view
+    logger.error("a message lied about saga %s, step %r", lease.saga_id, lease.step)
+    error = {"type": "FalseHint", "message": "the message was not of this saga's past"}
+    while _holds(view, lease):
+        fact = NewFact(
+            FAILED[lease.direction],
+            {
+                "step": lease.step,
+                "attempt": lease.attempt,
+                "round": 1,
+                "token": lease.owner,
+                "error": error,
+                "retry_at_ms": _ms(rt.now()),
+            },
+        )
+        answer = rt.log.record(
+            Record(
+                saga_id=lease.saga_id,
+                expected=view.version,
+                facts=(fact,),
+                state=view.state,
+                gives_up=view.cause is not None,
+                check_at=rt.now(),
+                lease=lease,
+                change=LeaseChange.DROP,
+            ),
+            because,
+        )
+        if answer.status is not Status.CONFLICT:
+            return
+        view = _folded(lease.saga_id, answer.events)
+
+
+def _holds(view: SagaView, lease: Lease) -> bool:
+    """Whether the attempt is open in the events, and this lease's."""
+    phase = view.phase(lease.step, lease.direction)
+    return phase.status is PhaseStatus.RUNNING and phase.token == lease.owner
 
 
 def _claim(
@@ -169,6 +228,9 @@ def close_attempt(
             if change is LeaseChange.EXPIRE:  # its holder closed it meanwhile
                 return decision
             with_lease = None
+            if connection is not None:  # its work does not count, what is told does
+                connection.rollback()
+                connection = None
             if view.state.is_over:
                 rt.log.record_late(lease.saga_id, decision.facts[0], because)
                 return decision

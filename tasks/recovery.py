@@ -39,14 +39,15 @@ def sweep(self: Task, period_s: float = 1.0) -> dict[str, int]:
     because = because_of(self)
     expired = rt.log.expired(_PER_TICK)
     for lease in expired:
-        _each(lease.saga_id, partial(_expire, rt, lease, because))
+        if not _each(lease.saga_id, partial(_expire, rt, lease, because)):
+            rt.log.put_off(lease)
     due = rt.log.claim_due(_PER_TICK)
     for saga_id, next_look in due:
         _each(saga_id, partial(_look, rt, saga_id, next_look, because))
     return {"expired": len(expired), "due": len(due)}
 
 
-def _each(saga_id: str, work: Callable[[], None]) -> None:
+def _each(saga_id: str, work: Callable[[], None]) -> bool:
     """Do one saga's part; what is wrong with one must not stop the others."""
     try:
         work()
@@ -54,6 +55,8 @@ def _each(saga_id: str, work: Callable[[], None]) -> None:
         raise  # it concerns all of them
     except Exception:  # the edge: it is logged, and the saga is looked at again
         logger.exception("sweep: saga %s", saga_id)
+        return False
+    return True
 
 
 def _expire(rt: Runtime, lease: Lease, because: Because) -> None:
@@ -83,6 +86,9 @@ def _look(rt: Runtime, saga_id: str, next_look: datetime, because: Because) -> N
     """Decide anew about a saga that may stand still, and send what is ready."""
     while True:
         view = rt.log.view(saga_id)
+        if view.state.is_over:  # its row is a leftover
+            rt.log.heal(saga_id)
+            return
         decision = advance(view, rt.now())
         if not decision.facts:
             break

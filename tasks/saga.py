@@ -96,7 +96,7 @@ def _attempt(
     claimed = open_attempt(rt, message, direction, hint, because)
     if isinstance(claimed, Refusal):
         return _stop_here(task, f"left alone: {claimed.value}")
-    work = WorkConnection(rt.log.db)
+    work = WorkConnection(rt.log.db, message["timeout_ms"] / 1_000)
     try:
         with rt.keeper.holding(claimed.lease) as held:
             limit = rt.settings.max_payload_bytes

@@ -129,14 +129,21 @@ class StepSender:
     def _line(
         self, view: SagaView, names: Sequence[str], direction: Direction
     ) -> Signature:
-        hint = hint_for(view, names[0], direction, self._clock.now())
+        # A hint leads to a first attempt only: for another it would be in vain.
+        is_first = not view.phase(names[0], direction).attempt
+        now = self._clock.now()
+        hint = hint_for(view, names[0], direction, now) if is_first else None
         first = self._step(view, names[0], direction, args=(hint,))
         # The others get theirs from the step before them: it is what that returns.
         rest = [self._step(view, name, direction, args=()) for name in names[1:]]
         return chain(first, *rest, app=self._app) if rest else first
 
     def _step(
-        self, view: SagaView, name: str, direction: Direction, args: tuple[Hint, ...]
+        self,
+        view: SagaView,
+        name: str,
+        direction: Direction,
+        args: tuple[Hint | None, ...],
     ) -> Signature:
         definition = view.plan.by_name[name]
         message = StepMessage(

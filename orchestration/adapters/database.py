@@ -26,6 +26,7 @@ DATABASE_ERRORS: Final = (SQLAlchemyError, TransportError)
 _T = TypeVar("_T")
 # A restart of Postgres takes seconds; after this long the caller is told.
 _PATIENCE_S = 30.0
+_DAY_S = 86_400
 
 
 class DatabaseClock:
@@ -57,7 +58,9 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 4, name: str = "") -> None:
         pool: dict[str, Any] = (
-            {"pool_size": pool_size, "max_overflow": 16}
+            # Without a limit: whoever waited for a connection would hold up the
+            # renewal of leases, and no process has more than a few per thread.
+            {"pool_size": pool_size, "max_overflow": -1}
             if pool_size
             else {"poolclass": NullPool}
         )
@@ -69,7 +72,11 @@ class Database:
                 # A frozen process must not hold a saga's row for long.
                 "options": "-c idle_in_transaction_session_timeout=10s",
                 "connect_timeout": 10,
-                "keepalives_idle": 30,
+                # A server that has vanished is noticed in half a minute.
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 4,
+                "tcp_user_timeout": 30_000,
             },
             **pool,
         )
@@ -79,9 +86,32 @@ class Database:
         """Close every connection that is not in use."""
         self.engine.dispose()
 
-    def begin(self) -> Connection:
-        """Return a connection with transactions of its own, for an action's work."""
-        return self.engine.connect().execution_options(isolation_level="READ COMMITTED")
+    def begin(self, idle_s: float = 10.0) -> Connection:
+        """Return a connection in a transaction, for an action's work.
+
+        Args:
+            idle_s: How long it may stand idle between two statements, seconds.
+
+        Raises:
+            TransportError: The database stayed away for 30 seconds.
+        """
+
+        def run() -> Connection:
+            connection = self.engine.connect()
+            try:
+                connection.execution_options(isolation_level="READ COMMITTED")
+                # SET LOCAL, as a pooler in transaction mode demands.
+                connection.exec_driver_sql(
+                    "SET LOCAL idle_in_transaction_session_timeout = %s",
+                    (f"{min(idle_s, _DAY_S):.0f}s",),
+                )
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        # A connection that died in the pool shows it here, not in the action.
+        return self.patiently(run)
 
     def rows(
         self,
@@ -120,7 +150,7 @@ class Database:
                     raise ConfigurationError(
                         f"Postgres refuses DATABASE_URL: {str(exc.orig).strip()}"
                     ) from exc
-                if not is_outage(exc):
+                if not may_pass(exc):
                     raise
                 if time.monotonic() > give_up_at:
                     raise TransportError(
@@ -137,11 +167,12 @@ class Database:
 _REFUSALS = ("authentication failed", "no pg_hba.conf entry", "does not exist")
 
 
-def is_outage(exc: DBAPIError) -> bool:
-    """Whether the server went away, rather than refused the statement."""
+def may_pass(exc: DBAPIError) -> bool:
+    """Whether the server went away or was in a hurry, rather than refused."""
     code = getattr(exc.orig, "pgcode", None)
-    # Without a code the connection itself failed; 57P0x: shut down, crashed, starting.
-    return code is None or code.startswith(("57P", "08"))
+    # Without a code the connection itself failed; 57P0x: shut down, crashed, starting;
+    # 40xxx: rolled back in favour of another, as in a deadlock.
+    return code is None or code.startswith(("57P", "08", "40"))
 
 
 def _fetch(

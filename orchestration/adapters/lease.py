@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from orchestration.adapters.database import DATABASE_ERRORS
 from orchestration.adapters.saga_log import Lease, SagaLog
 
 __all__ = ["HeldLease", "LeaseKeeper"]
@@ -77,7 +76,7 @@ class LeaseKeeper:
         while not self._wake.wait(self._lease_s / 3):
             try:
                 self.renew_now()
-            except DATABASE_ERRORS:
+            except Exception:  # the edge of a thread: without it, all leases end
                 # The next round tries again; if all fail the leases run out, which
                 # is what they are for.
                 logger.warning("leases not renewed", exc_info=True)

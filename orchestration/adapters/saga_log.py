@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,11 @@ __all__ = [
     "SagaSummary",
     "Status",
 ]
+
+# Until its holder has renewed it, or the sweep takes the holder for lost.
+_HEALED_LEASE_S = 15.0
+# An action's transaction may last; from here on it holds a row that others need.
+_HOLD_SHORTLY = "SET LOCAL idle_in_transaction_session_timeout = '10s'; "
 
 
 class Status(StrEnum):
@@ -204,15 +209,20 @@ class SagaLog:
     ) -> Answer:
         """Append a decision if the saga still stands where it was taken."""
         parameters = self._parameters(record, because)
+        sql = self.sql["transition"]
+        if connection is not None:
+            sql = _HOLD_SHORTLY + sql
         try:
-            return self._answer(
-                self.db.rows(self.sql["transition"], parameters, connection=connection)
-            )
+            answer = self._answer(self.db.rows(sql, parameters, connection=connection))
         except DBAPIError as exc:
-            if getattr(exc.orig, "pgcode", None) != "OR001":
-                raise
+            if getattr(exc.orig, "pgcode", None) != "OR001" or connection is not None:
+                raise  # with a caller's connection, the caller's work is undone too
+        else:
+            stands_at = answer.events[-1].version if answer.events else 0
+            if answer.status is not Status.CONFLICT or stands_at != record.expected:
+                return answer
         # The saga's row was lost or restored from elsewhere: the events decide.
-        self.heal(record.saga_id)
+        self.heal(record.saga_id, connection)
         answer = self.read(record.saga_id)
         return Answer(Status.CONFLICT, answer.now, answer.events)
 
@@ -249,7 +259,12 @@ class SagaLog:
         status, now = rows[0][0], rows[0][1]
         self.db.clock.heard(now)
         events = tuple(
-            SagaEvent(row[2], EventType(row[3]), json.loads(bytes(row[5])), row[4])
+            SagaEvent(
+                version=row[2],
+                type=EventType(row[3]),
+                data=json.loads(bytes(row[5])),
+                recorded_at=row[4].astimezone(UTC),  # whatever zone the server is in
+            )
             for row in rows
             if row[3] is not None
         )
@@ -280,25 +295,36 @@ class SagaLog:
             metadata=json.loads(because.metadata),
             actor=because.actor,
         )
-        EventStore(self.db.engine).append(
-            stream_of(saga_id), [event], expected_version=ANY
-        )
+        store, stream = EventStore(self.db.engine), stream_of(saga_id)
+        self.db.patiently(lambda: store.append(stream, [event], expected_version=ANY))
 
-    def heal(self, saga_id: str) -> None:
-        """Rebuild a saga's row in the side table from its events."""
+    def heal(self, saga_id: str, connection: Connection | None = None) -> None:
+        """Rebuild a saga's rows in the side tables from its events."""
         view = self.view(saga_id)
-        if not view.state.is_over:
-            self.db.rows(
-                self.sql["heal"],
-                (
-                    saga_id,
-                    view.transaction.name,
-                    str(view.state),
-                    view.version,
-                    view.cause is not None,
-                    view.started_at,
-                ),
-            )
+        held = [
+            (name, str(way), phase.attempt, phase.token, phase.started_at + limit)
+            for way in Direction
+            for name in view.running(way)
+            if (phase := view.phase(name, way)).started_at is not None
+            and (limit := timedelta(milliseconds=view.plan.by_name[name].timeout_ms))
+        ]
+        leases = [list(column) for column in zip(*held, strict=True)] or [[]] * 5
+        self.db.rows(
+            self.sql["heal"],
+            (
+                saga_id,
+                view.version,
+                view.transaction.name,
+                str(view.state),
+                view.state.is_over,
+                view.cause is not None,
+                view.started_at,
+                view.ended_at,
+                *leases,
+                _HEALED_LEASE_S,
+            ),
+            connection=connection,
+        )
 
     def claim_due(self, limit: int) -> tuple[tuple[str, datetime], ...]:
         """Return sagas to look at now, and when each would be looked at next."""
@@ -318,6 +344,11 @@ class SagaLog:
         """Drop a lease that ran out and whose attempt is closed already."""
         parameters = (lease.saga_id, lease.step, str(lease.direction), lease.attempt)
         self.db.rows(self.sql["forget_lease"], parameters)
+
+    def put_off(self, lease: Lease) -> None:
+        """Look at a lease that ran out again in a minute, not at once."""
+        parameters = (lease.saga_id, lease.step, str(lease.direction), lease.attempt)
+        self.db.rows(self.sql["put_off"], parameters)
 
     def renew(self, leases: Iterable[Lease], lease_s: float) -> dict[str, bool]:
         """Prolong leases; return whether the saga has given up, by owner still held."""

@@ -53,9 +53,16 @@ DELETE FROM orch.lease
 WHERE saga_id = %s AND step = %s AND direction = %s AND attempt = %s
     AND until < clock_timestamp()
 
+-- name: put_off
+-- Let a lease that cannot be dealt with now not stand before others that can.
+UPDATE orch.lease
+SET until = clock_timestamp() + interval '1 min'
+WHERE saga_id = %s AND step = %s AND direction = %s AND attempt = %s
+    AND until < clock_timestamp()
+
 -- name: renew
--- Prolong the leases of one process; tell which it still holds, and which sagas have
--- given up meanwhile.
+-- Prolong the leases of one process; tell which it still holds, and whose doing is in
+-- vain since the saga has given up. An undo is never in vain.
 UPDATE orch.lease AS l
 SET until = least(clock_timestamp() + make_interval(secs => %s), l.hard_until)
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::uuid[])
@@ -65,7 +72,7 @@ WHERE l.saga_id = mine.saga_id
     AND l.step = mine.step
     AND l.direction = mine.direction
     AND l.owner = mine.owner
-RETURNING l.owner::text, o.gives_up
+RETURNING l.owner::text, o.gives_up AND l.direction = 'do'
 
 -- name: wait_for
 -- Note for the status what a saga waits for.
@@ -101,22 +108,19 @@ ORDER BY started_at DESC
 LIMIT %s
 
 -- name: heal
--- Rebuild a saga's row from what its events fold to.
-INSERT INTO orch.open_saga AS o (
-    saga_id, name, state, version, gives_up, started_at, check_at
-) VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp())
-ON CONFLICT (saga_id) DO UPDATE
-SET state = excluded.state,
-    version = excluded.version,
-    gives_up = excluded.gives_up,
-    check_at = excluded.check_at
-WHERE o.version <> excluded.version
+-- Rebuild a saga's side tables from what its events fold to; see the function.
+SELECT orch.saga_heal(
+    %s, %s, %s, %s, %s, %s, %s, %s,
+    %s::text[], %s::text[], %s::integer[], %s::uuid[], %s::timestamptz[], %s
+)
 
 -- name: claim_tick
 -- One process per slot of a schedule, on the database's clock; none if it is taken.
+-- A slot far from the one on record is new, whichever side it lies on: the period was
+-- changed, or the clock was set back.
 INSERT INTO orch.tick AS t (name, slot)
 VALUES (%s, floor(extract(epoch FROM clock_timestamp()) / %s))
 ON CONFLICT (name) DO UPDATE
 SET slot = excluded.slot
-WHERE t.slot < excluded.slot
+WHERE t.slot NOT IN (excluded.slot, excluded.slot + 1)
 RETURNING slot

@@ -89,6 +89,13 @@ BEGIN
             v_done.recorded_at + p_check_after
         );
     END IF;
+    IF v_done.status = 'id_conflict' AND EXISTS (
+        SELECT FROM orch.saga_events(p_saga, 0) AS e
+        WHERE e.version = 1 AND e.event_type = 'SAGA_STARTED' AND e.data = p_data
+    ) THEN
+        -- The same saga, begun by another producer or delivery.
+        v_done.status := 'duplicate';
+    END IF;
     RETURN QUERY SELECT v_done.status::text, v_done.version::bigint, v_done.recorded_at::timestamptz;
 END
 $$;
@@ -233,5 +240,68 @@ BEGIN
     SELECT v_status, v_now, e.version, e.event_type, e.recorded_at, e.data
     FROM (SELECT 1) AS one
     LEFT JOIN orch.saga_events(p_saga, coalesce(p_read_after, 0)) AS e ON true;
+END
+$$;
+
+-- Rebuild a saga's row, and the leases of its open attempts, from what its events up
+-- to p_version fold to; nothing, if they have gone on since.
+CREATE FUNCTION orch.saga_heal(
+    p_saga text,
+    p_version bigint,
+    p_name text,
+    p_state text,
+    p_is_over boolean,
+    p_gives_up boolean,
+    p_started_at timestamptz,
+    p_ended_at timestamptz,
+    p_steps text[],
+    p_directions text[],
+    p_attempts integer[],
+    p_owners uuid[],
+    p_hard_until timestamptz[],
+    p_lease_s double precision
+) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_is_new boolean := false;
+BEGIN
+    -- The row is the lock: who appends holds it, and without a row nobody appends.
+    PERFORM FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
+    IF NOT FOUND AND NOT p_is_over THEN
+        INSERT INTO orch.open_saga (saga_id, name, state, version, started_at)
+        VALUES (p_saga, p_name, p_state, 0, p_started_at)
+        ON CONFLICT (saga_id) DO NOTHING;
+        v_is_new := FOUND;
+        IF NOT v_is_new THEN
+            RETURN; -- another healer was faster
+        END IF;
+    END IF;
+    IF p_version IS DISTINCT FROM (
+        SELECT s.version FROM es.streams AS s WHERE s.name = 'saga-' || p_saga
+    ) THEN
+        DELETE FROM orch.open_saga AS o WHERE o.saga_id = p_saga AND v_is_new;
+        RETURN;
+    END IF;
+    IF p_is_over THEN
+        DELETE FROM orch.open_saga AS o WHERE o.saga_id = p_saga;
+        INSERT INTO orch.ended_saga (saga_id, name, state, started_at, ended_at)
+        VALUES (p_saga, p_name, p_state, p_started_at, p_ended_at)
+        ON CONFLICT (saga_id) DO NOTHING;
+        RETURN;
+    END IF;
+    UPDATE orch.open_saga AS o
+    SET state = p_state,
+        version = p_version,
+        gives_up = p_gives_up,
+        check_at = clock_timestamp()
+    WHERE o.saga_id = p_saga AND o.version <> p_version;
+    INSERT INTO orch.lease (saga_id, step, direction, attempt, owner, until, hard_until)
+    SELECT
+        p_saga, r.step, r.direction, r.attempt, r.owner,
+        least(clock_timestamp() + make_interval(secs => p_lease_s), r.hard_until),
+        r.hard_until
+    FROM unnest(p_steps, p_directions, p_attempts, p_owners, p_hard_until)
+        AS r (step, direction, attempt, owner, hard_until)
+    ON CONFLICT (saga_id, step, direction) DO NOTHING;
 END
 $$;
