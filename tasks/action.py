@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import logging
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from inspect import isawaitable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from eventstore import NotCanonical, canonical_bytes
-from orchestration.adapters.database import Database
+from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.lease import HeldLease
 from orchestration.agents import Action, ActionContext, hosted_agents
 from orchestration.core.saga.data import ancestor_outputs, step_input
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "WorkConnection", "find_action", "perform"]
 
+logger = logging.getLogger(__name__)
+
 _MESSAGE_LIMIT = 2_000
+# How much later than a coroutine's own limit the alarm comes, seconds.
+_LOOP_FIRST_S = 1.0
 _loops = threading.local()
 
 
@@ -121,6 +126,10 @@ def perform(
         return Ended(Failed(_error(exc), retryable=False), exc)
     except (OutcomeUnknown, ConnectionError, TimeoutError) as exc:
         return Ended(Lost(_error(exc)), exc)
+    except asyncio.CancelledError as exc:  # no Exception: it would end the process
+        unknown = OutcomeUnknown(f"step {step!r} was cancelled from within")
+        unknown.__cause__ = exc
+        return Ended(Lost(_error(unknown)), unknown)
     except Exception as exc:  # noqa: BLE001  the edge: an action may raise anything
         return Ended(Failed(_error(exc)), exc)
 
@@ -145,6 +154,16 @@ def _context(
     phase = view.phase(step, direction)
     definition = view.plan.by_name[step]
     timeout = timedelta(milliseconds=definition.timeout_ms)
+    deadline = phase.started_at + timeout if phase.started_at else None
+
+    def heartbeat() -> None:
+        try:
+            held.renew()
+        except DATABASE_ERRORS:  # the lease may yet outlast it
+            logger.warning("step %s: heartbeat not heard", step, exc_info=True)
+        if deadline is not None and work.db.clock.now() >= deadline:
+            raise _timed_out(step, timeout.total_seconds())
+
     return ActionContext(
         saga_id=view.saga_id,
         step=step,
@@ -152,11 +171,11 @@ def _context(
         attempt=phase.attempt,
         round=phase.round,
         idempotency_key=idempotency_key(view.saga_id, step, direction, phase.round),
-        deadline=phase.started_at + timeout if phase.started_at else None,
+        deadline=deadline,
         outputs=ancestor_outputs(view, step),
         metadata=definition.metadata,
         is_cancelled=lambda: held.cancelled,
-        renew=held.renew,
+        renew=heartbeat,
         connect=work.get,
     )
 
@@ -165,22 +184,37 @@ def _call(
     action: Action, data: dict[str, Any], context: ActionContext, timeout_s: float
 ) -> Any:  # noqa: ANN401
     output = action(data, context)
-    if not inspect.isawaitable(output):
-        return output
+    return _wait(output, context.step, timeout_s) if isawaitable(output) else output
+
+
+def _wait(output: Awaitable[Any], step: str, timeout_s: float) -> Any:  # noqa: ANN401
+    """Run a coroutine to its end, or to the end of its time."""
     if not hasattr(_loops, "runner"):
         # Kept for the thread's life, so that an agent's clients can be reused.
         _loops.runner = asyncio.Runner()
+    has_ended = False
 
     async def bounded() -> Any:  # noqa: ANN401
+        nonlocal has_ended
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 return await output
         except TimeoutError as exc:
             if limit.expired():
-                raise _timed_out(context.step, timeout_s) from exc
+                raise _timed_out(step, timeout_s) from exc
             raise
+        finally:
+            has_ended = True
 
-    return _loops.runner.run(bounded())
+    if _has_alarm() and signal.getitimer(signal.ITIMER_REAL)[0]:
+        # The loop's own limit cancels cleanly: the alarm is for what blocks the loop.
+        signal.setitimer(signal.ITIMER_REAL, timeout_s + _LOOP_FIRST_S)
+    try:
+        return _loops.runner.run(bounded())
+    finally:
+        if not has_ended:
+            # The alarm struck the loop itself: nothing in it may go on in a later step.
+            _loops.__dict__.pop("runner").close()
 
 
 def _checked(step: str, output: object, max_bytes: int) -> Ended:
@@ -207,11 +241,21 @@ def _checked(step: str, output: object, max_bytes: int) -> Ended:
 
 
 def _error(exc: Exception) -> dict[str, str]:
-    return {"type": type(exc).__name__, "message": str(exc)[:_MESSAGE_LIMIT]}
+    try:
+        text = str(exc)[:_MESSAGE_LIMIT]
+    except Exception:  # noqa: BLE001  the edge: an action may raise anything
+        text = "(its text cannot be read)"
+    # What an event cannot hold: bytes of odd file names, and NUL.
+    text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return {"type": type(exc).__name__, "message": text}
 
 
 def _timed_out(step: str, seconds: float) -> StepTimedOut:
     return StepTimedOut(f"step {step!r} took longer than its {seconds:g} s")
+
+
+def _has_alarm() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -222,7 +266,7 @@ def _time_limit(step: str, seconds: float) -> Iterator[None]:
     child and in a solo worker, but not in a thread of a pool. There the lease runs
     out and the sweep calls the outcome unknown.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _has_alarm():
         yield
         return
 
