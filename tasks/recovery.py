@@ -37,7 +37,7 @@ def sweep(self: Task, period_s: float = 1.0) -> dict[str, int]:
     if not rt.log.claim_tick(SAGA_SWEEP, period_s):
         return {}
     because = because_of(self)
-    expired = rt.log.expired(_PER_TICK)
+    expired = rt.log.expired(_PER_TICK, rt.settings.lease_s)
     for lease in expired:
         if not _each(lease.saga_id, partial(_expire, rt, lease, because)):
             rt.log.put_off(lease)
@@ -95,6 +95,6 @@ def _look(rt: Runtime, saga_id: str, next_look: datetime, because: Because) -> N
         if record(rt, view, decision, because).is_recorded:
             break
     rt.sender.send(decision)
-    at = wake_at(view)
+    at = wake_at(view, rt.now())
     if not decision.facts and at is not None and at < next_look:
         rt.log.look_earlier(view, at)

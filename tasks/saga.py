@@ -106,7 +106,11 @@ def _attempt(
             decision = close_attempt(
                 rt, claimed, ended.outcome, because, connection=work.connection
             )
-            if work.connection is not None and not decision.is_late:
+            if work.connection is not None and decision.is_late:
+                # Its own work must not come true; that it came late must be told.
+                work.drop()
+                close_attempt(rt, claimed, ended.outcome, because)
+            elif work.connection is not None:
                 work.commit()
                 announce(rt, decision)
     finally:
@@ -121,11 +125,12 @@ def _go_on(
     if decision.is_late:
         return _stop_here(task, "too late: another attempt has settled this step")
     direction = claimed.lease.direction
-    carried = _is_carried_by_chain(task, decision, direction)
-    if not carried and isinstance(ended.outcome, Succeeded):
-        task.request.chain = None
+    # Celery drops the tail of a task that fails, and keeps it for one that retries.
+    carried = ended.raised is None and _is_carried_by_chain(task, decision, direction)
     if not carried:
         _send(rt, decision)
+    if ended.raised is None and not carried:
+        task.request.chain = None
     if ended.raised is not None:
         return _fail(task, rt, claimed, decision, ended.raised)
     if not carried:

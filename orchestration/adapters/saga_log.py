@@ -335,9 +335,13 @@ class SagaLog:
         """Have the sweep look at a saga no later than ``at``."""
         self.db.rows(self.sql["look_earlier"], (at, view.saga_id, view.version))
 
-    def expired(self, limit: int) -> tuple[Lease, ...]:
-        """Return attempts whose holder has not been heard of in time."""
-        rows = self.db.rows(self.sql["expired"], (limit,))
+    def expired(self, limit: int, lease_s: float) -> tuple[Lease, ...]:
+        """Return attempts whose holder has not been heard of in time.
+
+        None within ``lease_s`` of the server's start: while it was away nobody could
+        renew, and a worker that lives renews within that time.
+        """
+        rows = self.db.rows(self.sql["expired"], (lease_s, limit))
         return tuple(Lease(r[0], r[1], Direction(r[2]), r[3]) for r in rows)
 
     def forget_lease(self, lease: Lease) -> None:

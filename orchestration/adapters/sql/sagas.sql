@@ -41,10 +41,11 @@ SET check_at = least(check_at, %s)
 WHERE saga_id = %s AND version = %s
 
 -- name: expired
--- Attempts whose holder has not been heard of in time.
+-- Attempts whose holder has not been heard of in time, though it could have been.
 SELECT saga_id, step, direction, attempt
 FROM orch.lease
 WHERE until < clock_timestamp()
+    AND pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %s)
 ORDER BY until
 LIMIT %s
 
