@@ -9,6 +9,7 @@ Its messaging (requests, topics, dead letters) comes with the routing components
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,7 @@ class MessageBus:
         self, config: Settings | Mapping[str, Any] | str | None = None
     ) -> None:
         self.settings = _settings(config)
+        self._opening = threading.Lock()  # several loops may use one bus
         self._db: Database | None = None
         self._door: SagaDoor | None = None
         self._ends: Ends | None = None
@@ -99,11 +101,20 @@ class MessageBus:
         return self._waiter
 
     def _open(self) -> None:
+        with self._opening:
+            if self._db is None:
+                self._connect()
+
+    def _connect(self) -> None:
         settings = self.settings
         db = Database(
             settings.database_url, pool_size=settings.db_pool_size, name="producer"
         )
-        db.patiently(lambda: check_schema(db.engine))
+        try:
+            db.patiently(lambda: check_schema(db.engine))
+        except BaseException:
+            db.close()
+            raise
         log = SagaLog(db)
         announcements = Announcements(db, settings.announce_interval_s)
         sender = StepSender(make_producer(settings), announcements, db.clock)
@@ -113,6 +124,10 @@ class MessageBus:
         self._db = db
 
     def _shut(self) -> None:
+        with self._opening:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._waiter is not None:
             self._waiter.close()
         if self._ends is not None:

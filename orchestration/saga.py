@@ -162,15 +162,17 @@ class SagaOrchestrator:
             SagaNotFound: There is no such saga.
         """
         waiter = self._bus.saga_ends
-        # Asked for before the look, so that an end in between is not missed.
+        # Asked for before each look, so that an end in between is not missed.
         end = waiter.wait_for(saga_id)
         try:
             status = await self.get_execution_status(saga_id)
-            if not status.state.is_final:
-                limit_s = None if timeout_ms is None else timeout_ms / 1_000
-                async with asyncio.timeout(limit_s):
+            limit_s = None if timeout_ms is None else timeout_ms / 1_000
+            async with asyncio.timeout(limit_s):
+                while not status.state.is_final:
                     await asyncio.wrap_future(end)
-                status = await self.get_execution_status(saga_id)
+                    # The word may have been of another system's saga of that id.
+                    end = waiter.wait_for(saga_id)
+                    status = await self.get_execution_status(saga_id)
         except TimeoutError as exc:
             raise SagaStillRunning(
                 f"saga {saga_id} still runs after {timeout_ms} ms; it goes on", saga_id

@@ -6,14 +6,16 @@ learns of the end even if Redis is wiped, restarted or away.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 
 import redis
 
 from orchestration.adapters.saga_log import SagaLog
+from orchestration.errors import TransportError
 
 __all__ = ["EndWaiter", "Ends"]
 
@@ -84,16 +86,23 @@ class EndWaiter:
                 self._waiting.pop(saga_id, None)
 
     def close(self) -> None:
-        """End the thread; what still waits stays undone."""
+        """End the thread; who still waits is told that it is in vain."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(timeout=3)
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for saga_id, futures in waiting.items():
+            closed = f"the message bus was closed; saga {saga_id} goes on without it"
+            for future in futures:
+                with contextlib.suppress(InvalidStateError):
+                    future.set_exception(TransportError(closed))
 
     def _resolve(self, saga_id: str) -> None:
         with self._lock:
             futures = self._waiting.pop(saga_id, [])
         for future in futures:
-            if not future.done():
+            with contextlib.suppress(InvalidStateError):  # its waiter has gone away
                 future.set_result(None)
 
     def _run(self) -> None:
@@ -104,9 +113,12 @@ class EndWaiter:
                 subscription = subscription or self._ends.listen()
                 message = subscription.get_message(timeout=0.2)
                 if message is not None:
-                    self._resolve(message["data"].decode())
+                    self._resolve(message["data"].decode(errors="replace"))
             except redis.RedisError:
                 subscription = None
+                self._closed.wait(0.2)
+            except Exception:  # the edge of a thread: all who wait depend on it
+                logger.warning("ends of sagas not heard", exc_info=True)
                 self._closed.wait(0.2)
             if time.monotonic() > looked_at + _LOOK_EVERY_S:
                 looked_at = time.monotonic()
