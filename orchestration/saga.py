@@ -17,7 +17,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from orchestration.adapters.saga_log import Because, SagaSummary
+from orchestration.adapters.saga_records import Because, SagaSummary
 from orchestration.core.saga.execution import SagaExecution, StepReport, execution_of
 from orchestration.core.saga.fold import SagaView
 from orchestration.core.saga.model import (

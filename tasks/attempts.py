@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from celery import Task
 
-from orchestration.adapters.saga_log import (
+from orchestration.adapters.saga_records import (
     Answer,
     Because,
     Lease,

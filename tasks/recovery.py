@@ -13,7 +13,7 @@ from functools import partial
 
 from celery import Task
 
-from orchestration.adapters.saga_log import Because, Lease, LeaseChange
+from orchestration.adapters.saga_records import Because, Lease, LeaseChange
 from orchestration.contracts import SAGA_SWEEP
 from orchestration.core.saga.decide import advance, wake_at
 from orchestration.core.saga.fold import PhaseStatus

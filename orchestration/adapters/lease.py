@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from orchestration.adapters.saga_log import Lease, SagaLog
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.saga_records import Lease
 
 __all__ = ["HeldLease", "LeaseKeeper"]
 

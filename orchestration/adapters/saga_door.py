@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from eventstore import canonical_bytes
 from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.celery_bus import StepSender
-from orchestration.adapters.saga_log import Because, SagaLog
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.saga_records import Because
 from orchestration.core.saga.checks import definition_faults
 from orchestration.core.saga.decide import advance
 from orchestration.core.saga.model import Direction, SagaTransaction

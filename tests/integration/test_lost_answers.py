@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from orchestration.adapters.database import Database
-from orchestration.adapters.saga_log import Because, SagaLog
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.saga_records import Because
 from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import Hint, StepMessage
 from orchestration.core.saga.model import Direction

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.adapters.saga_log import Because, SagaLog
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.saga_records import Because
 from orchestration.contracts import Hint
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.model import Direction

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from orchestration.adapters.saga_log import Because
+from orchestration.adapters.saga_records import Because
 from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import Hint, StepMessage
 from orchestration.core.saga.decide import Decision
