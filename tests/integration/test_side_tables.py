@@ -232,3 +232,13 @@ def test_a_connection_that_died_in_the_pool_is_not_handed_to_an_action(
         assert work.exec_driver_sql("SELECT 1").scalar() == 1
     finally:
         work.close()
+
+
+def test_nobody_is_given_up_before_the_server_has_been_up_for_a_lease(
+    side: WorkerSide,
+) -> None:
+    saga_id = side.begin()
+    side.open(saga_id, "s1")
+    side.run("UPDATE orch.lease SET until = now() - interval '1 s'")
+    assert side.rt.log.expired(10, lease_s=1e6) == ()
+    assert [lease.step for lease in side.rt.log.expired(10, lease_s=0.1)] == ["s1"]

@@ -110,6 +110,8 @@ def worker_side(
     migrate_all(database_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
+    # The sweep believes in dead workers once the server is up for one lease.
+    monkeypatch.setenv("ORCHESTRATION_LEASE_S", "0.2")
     monkeypatch.setenv("ORCHESTRATION_KEY_PREFIX", f"{uuid4().hex}_")
     sent = Sent()
     rt = replace(_make(app), sender=sent)  # type: ignore[arg-type]  # a stand-in
