@@ -11,6 +11,8 @@ from orchestration.settings import Settings
 
 __all__ = ["worker_config"]
 
+_TICK_EXPIRES_S = 600.0
+
 
 def worker_config() -> dict[str, Any]:
     """Return the whole configuration, from this process's environment."""
@@ -27,10 +29,11 @@ def worker_config() -> dict[str, Any]:
             name: {
                 "task": task,
                 "schedule": period_s,
-                # What nobody took within a few periods is stale: the next one serves.
+                # Bounds what piles up while no worker takes chores. By the clocks of
+                # two hosts, so no less: an old tick does nothing, being late.
                 "options": {
                     "queue": CHORES_QUEUE,
-                    "expires": max(5.0, 2 * period_s),
+                    "expires": max(_TICK_EXPIRES_S, 2 * period_s),
                     "kwargsrepr": "{}",
                 },
                 "kwargs": {"period_s": period_s},

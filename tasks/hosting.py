@@ -15,6 +15,7 @@ from celery.signals import (
     worker_shutdown,
 )
 from celery.utils.nodenames import gethostname
+from celery.worker import state
 
 from orchestration.adapters.announcements import Announcements, PoolMismatch
 from orchestration.adapters.database import DATABASE_ERRORS, Database
@@ -59,7 +60,7 @@ def _set_up(sender: str, instance: Any, **_: object) -> None:  # noqa: ANN401
 
 def _refuse_mismatch(settings: Settings, worker: str) -> None:
     db = Database(settings.database_url, pool_size=0, name="worker start")
-    check_schema(db.engine)
+    db.patiently(lambda: check_schema(db.engine))
     announcements = Announcements(db, settings.announce_interval_s)
     if found := announcements.mismatches(worker, _served):
         raise ConfigurationError("; ".join(_sentence(one) for one in found))
@@ -80,6 +81,14 @@ def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
     """Say what is hosted, and go on saying so while the worker lives."""
     _stop.clear()
     _go_on_saying(sender.hostname, _served, [("queue", name) for name in _queues])
+    try:
+        # Again: two workers that start at once do not see each other before.
+        _refuse_mismatch(Settings.from_env(), sender.hostname)
+    except ConfigurationError as exc:
+        sys.stderr.write(f"worker {sender.hostname} stops: {exc}\n")
+        state.should_stop = _EX_CONFIG
+    except DATABASE_ERRORS:
+        logger.warning("not compared with other workers", exc_info=True)
 
 
 @beat_init.connect
@@ -94,16 +103,27 @@ def _go_on_saying(
     settings = Settings.from_env()
     db = Database(settings.database_url, pool_size=0, name="announcer")
     announcements = Announcements(db, settings.announce_interval_s)
-    announcements.announce(who, agents, also=also)
 
-    def repeat() -> None:
+    def say(said: int) -> int:
+        """Say it, or what of it is not known any more; return how much was said."""
+        try:
+            if said and (known := announcements.still_up(who)) == said:
+                return said
+            if said:
+                text = "%d of %d things said of %s were known: is the name unique (-n)?"
+                logger.warning(text, known, said, who)
+            return announcements.announce(who, agents, also=also)
+        except Exception:  # the edge of a thread: it must go on
+            logger.warning("announcement of %s not made", who, exc_info=True)
+            return said
+
+    def repeat(said: int) -> None:
         while not _stop.wait(settings.announce_interval_s):
-            try:
-                announcements.still_up(who)
-            except DATABASE_ERRORS:
-                logger.warning("announcement not renewed", exc_info=True)
+            said = say(said)
 
-    threading.Thread(target=repeat, name="announcer", daemon=True).start()
+    # The first time at once: a producer may be waiting for this worker.
+    args = (say(0),)
+    threading.Thread(target=repeat, args=args, name="announcer", daemon=True).start()
 
 
 @worker_shutdown.connect

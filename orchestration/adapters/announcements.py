@@ -70,13 +70,16 @@ class Announcements:
         agents: Sequence[Agent] = (),
         *,
         also: Iterable[tuple[str, str]] = (),
-    ) -> None:
+    ) -> int:
         """Say what a process does; what it no longer does is struck out.
 
         Args:
             worker: Its name, ``name@host``.
             agents: What it hosts.
             also: Kinds and names of what else it is there for.
+
+        Returns:
+            How many things that is.
         """
         pools = {
             agent.pool: [a for a in agents if a.pool == agent.pool] for agent in agents
@@ -92,11 +95,12 @@ class Announcements:
             ),
         ]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 4
-        self.db.rows(self._sql["announce"], (*columns, worker, worker))
+        self.db.rows(self._sql["announce"], (*columns, worker, worker, worker))
+        return len(rows)
 
-    def still_up(self, worker: str) -> None:
-        """Say that a worker is alive."""
-        self.db.rows(self._sql["still_up"], (worker,))
+    def still_up(self, worker: str) -> int:
+        """Say that a worker is alive; return how much is known of it."""
+        return int(self.db.rows(self._sql["still_up"], (worker,))[0][0])
 
     def gone(self, worker: str) -> None:
         """Say that a worker has stopped; what it hosted stays known."""

@@ -1,11 +1,16 @@
 -- name: announce
--- Replace what a worker has announced.
+-- Replace what a worker has announced, and what long gone workers said of the same.
 WITH said AS (
     SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
         AS s (kind, name, pool, content_hash)
 ), struck AS (
     DELETE FROM orch.announcement AS a
-    WHERE a.worker = %s AND (a.kind, a.name) NOT IN (SELECT kind, name FROM said)
+    WHERE (a.worker = %s AND (a.kind, a.name) NOT IN (SELECT kind, name FROM said))
+        OR (
+            a.worker <> %s
+            AND (a.kind, a.name) IN (SELECT kind, name FROM said)
+            AND a.last_seen < clock_timestamp() - interval '1 day'
+        )
 )
 INSERT INTO orch.announcement AS a (worker, kind, name, pool, content_hash)
 SELECT %s, kind, name, pool, content_hash FROM said
@@ -16,9 +21,13 @@ SET pool = excluded.pool,
     last_seen = clock_timestamp()
 
 -- name: still_up
-UPDATE orch.announcement
-SET last_seen = clock_timestamp(), is_up = true
-WHERE worker = %s
+WITH heard AS (
+    UPDATE orch.announcement
+    SET last_seen = clock_timestamp(), is_up = true
+    WHERE worker = %s
+    RETURNING 1
+)
+SELECT count(*) FROM heard
 
 -- name: gone
 UPDATE orch.announcement SET is_up = false WHERE worker = %s
