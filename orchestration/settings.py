@@ -68,7 +68,8 @@ class Settings(BaseSettings):
         redis_url: Hot state and push; default: ``broker_url`` if that is Redis.
         key_prefix: Before every Redis key and channel, to share one server.
         lease_s: How long a claim outlives its worker, seconds.
-        max_payload_bytes: Limit of one message's or one saga's input, bytes.
+        max_payload_bytes: Limit of one message's, one saga's input's or one output's
+            size, bytes; an event, which holds it, may have 1 MiB.
         announce_interval_s: How often a worker says what it hosts, seconds.
         db_pool_size: Connections that one process keeps.
     """
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="", validation_alias="REDIS_URL")
     key_prefix: str = ""
     lease_s: float = Field(default=15.0, gt=0)
-    max_payload_bytes: int = Field(default=262_144, gt=0)
+    max_payload_bytes: int = Field(default=262_144, gt=0, le=1_000_000)
     announce_interval_s: float = Field(default=10.0, gt=0)
     db_pool_size: int = Field(default=4, gt=0)
     max_swarm_agents: int = Field(default=1_000, gt=0)
