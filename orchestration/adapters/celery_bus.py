@@ -37,8 +37,9 @@ from orchestration.settings import Settings
 __all__ = ["StepSender", "celery_config", "hint_for", "make_producer"]
 
 # Beyond a step's own timeout the pool kills the child: only code that cannot be
-# interrupted gets there.
-_KILL_AFTER_S = 10
+# interrupted gets there. Longer than a child waits for a database that went away
+# (30 s), so that none is killed while it records what it has done.
+_KILL_AFTER_S = 40
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
