@@ -116,7 +116,7 @@ def test_missing_program_is_an_error_that_names_it(supervisor: Supervisor) -> No
 
 
 def test_death_of_the_keeper_is_an_error_with_a_way_out(supervisor: Supervisor) -> None:
-    supervisor.start(shell("one", "sleep 1000"))
+    supervisor.start(shell("one", "exec sleep 1000"))
     os.kill(supervisor.keeper_pid, signal.SIGKILL)
     with pytest.raises(EmbeddedServerError, match="start the stack again"):
         supervisor.start(shell("two", "sleep 1000"))
