@@ -26,9 +26,9 @@ class Direct:
         )
 
     def rows(
-        self, statement: str, parameters: tuple[Any, ...]
+        self, statement: str, parameters: tuple[Any, ...] | dict[str, Any]
     ) -> list[tuple[Any, ...]]:
-        """Execute a statement and return its rows.
+        """Execute a statement and return its rows, if it is of a kind that has any.
 
         Raises:
             DBAPIError: What the database or the connection reported.
@@ -38,7 +38,7 @@ class Direct:
         try:
             with closing(connection.cursor()) as cursor:
                 cursor.execute(statement, parameters)
-                return list(cursor.fetchall())
+                return list(cursor.fetchall()) if cursor.description else []
         except dialect.loaded_dbapi.Error as exc:
             broken = dialect.is_disconnect(exc, connection.dbapi_connection, None)
             if broken:

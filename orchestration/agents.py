@@ -25,7 +25,14 @@ from orchestration.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Action", "ActionContext", "Agent", "hosted_agents", "pool_hash"]
+__all__ = [
+    "Action",
+    "ActionContext",
+    "Agent",
+    "find_agent",
+    "hosted_agents",
+    "pool_hash",
+]
 
 Action = Callable[[dict[str, Any], "ActionContext"], Any]
 _F = TypeVar("_F", bound=Action)
@@ -45,10 +52,14 @@ class Agent:
         tags: Free words; used by discovery.
         pool: The queue it is served from, ``agents.<pool>``. Agents of one pool
             are hosted together by every worker of the pool.
+        max_concurrent: At most so many attempts at its actions at once, over all
+            workers; None: no limit.
+        max_per_s: At most so many attempts begun a second, over all workers.
         metadata: JSON about it.
 
     Raises:
-        ConfigurationError: The id or the pool is malformed, or the id is taken.
+        ConfigurationError: The id or the pool is malformed, a limit is not above 0,
+            or the id is taken.
     """
 
     def __init__(
@@ -61,12 +72,22 @@ class Agent:
         tags: Sequence[str] = (),
         *,
         pool: str = "default",
+        max_concurrent: int | None = None,
+        max_per_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         for what, value in (("agent_id", agent_id), ("pool", pool)):
             if not _ID.fullmatch(value):
                 raise ConfigurationError(
                     f"{what} {value!r}: use letters, digits, '_' and '-' only"
+                )
+        for what, limit in (
+            ("max_concurrent", max_concurrent),
+            ("max_per_s", max_per_s),
+        ):
+            if limit is not None and not limit > 0:
+                raise ConfigurationError(
+                    f"agent {agent_id!r}: {what} is {limit}: give it more than 0"
                 )
         if agent_id in _HOSTED:
             raise ConfigurationError(
@@ -80,6 +101,8 @@ class Agent:
         self.service_types = tuple(service_types)
         self.tags = tuple(tags)
         self.pool = pool
+        self.max_concurrent = max_concurrent
+        self.max_per_s = max_per_s
         self.metadata = dict(metadata or {})
         self._actions: dict[str, Action] = {}
         _HOSTED[agent_id] = self
@@ -125,7 +148,7 @@ class ActionContext:
     Attributes:
         saga_id: The saga; equal to ``transaction_id``.
         step: Name of the step.
-        direction: ``"do"`` or ``"undo"``.
+        direction: ``"do"``, ``"undo"`` or ``"probe"``.
         attempt: Counts up with every try; the fencing token: an outside system
             that remembers the highest one seen can refuse what comes late.
         round: Counts up when a step is done again after having been undone.
@@ -133,6 +156,8 @@ class ActionContext:
         deadline: When this attempt's time is over, or None.
         outputs: Output of each completed ancestor by the step's name.
         metadata: The step's own.
+        locks: Fencing number of each lock that the saga holds: it grows with every
+            holder, so that an outside system can refuse a former one.
     """
 
     saga_id: str
@@ -144,6 +169,7 @@ class ActionContext:
     deadline: datetime | None = None
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    locks: Mapping[str, int] = field(default_factory=dict)
     is_cancelled: Callable[[], bool] = lambda: False
     renew: Callable[[], None] = lambda: None
     connect: Callable[[], Connection] | None = None
@@ -175,6 +201,11 @@ class ActionContext:
         if self.connect is None:
             raise ConfigurationError("context.connection exists in a worker only")
         return self.connect()
+
+
+def find_agent(agent_id: str) -> Agent | None:
+    """Return the agent, if this process has defined it."""
+    return _HOSTED.get(agent_id)
 
 
 def hosted_agents() -> tuple[Agent, ...]:

@@ -7,12 +7,15 @@ OrchestrationError
 │   └── EmbeddedServerMissing     there is no program to start: the extra is missing
 ├── InvalidSaga                   refused before anything started; ``faults`` lists why
 │   └── UnknownAgent              no worker ever announced the agent or its action
+├── InvalidCondition              a text is no condition of a rule or of a step
+├── TooManySagas                  the limit of open sagas is reached: try later
 ├── PayloadTooLarge               a message or an event over its limit
 ├── TransportError                the broker or the database could not be reached
 ├── SagaError                     about one saga, whose ``saga_id`` it carries
 │   ├── SagaNotFound              no such saga
 │   ├── SagaConflict              the id belongs to a saga with another definition
 │   ├── SagaStillRunning          the caller's wait ended before the saga did
+│   ├── SagaActRefused            what was asked of it does not fit its state
 │   └── SagaNotCompleted          the outcome is final and is not COMPLETED
 │       ├── SagaCompensated       a step failed; what was done has been undone
 │       ├── SagaCompensationFailed   undoing failed as well: a person is needed
@@ -21,6 +24,7 @@ OrchestrationError
 │       └── SagaCancelled         cancelled on request, and undone
 └── StepError                     raised by actions, or about one step
     ├── NonRetryable              raised by an action: trying again is useless
+    ├── RetryLater                raised by an action: nothing was done, try then
     ├── OutcomeUnknown            raised by an action: it may have taken effect
     ├── StepTimedOut              raised into an action whose time is over
     └── DataConflict              two unordered steps wrote one key differently
@@ -39,11 +43,14 @@ __all__ = [
     "DataConflict",
     "EmbeddedServerError",
     "EmbeddedServerMissing",
+    "InvalidCondition",
     "InvalidSaga",
     "NonRetryable",
     "OrchestrationError",
     "OutcomeUnknown",
     "PayloadTooLarge",
+    "RetryLater",
+    "SagaActRefused",
     "SagaCancelled",
     "SagaCompensated",
     "SagaCompensationFailed",
@@ -57,6 +64,7 @@ __all__ = [
     "SchemaOutdated",
     "StepError",
     "StepTimedOut",
+    "TooManySagas",
     "TransportError",
     "UnknownAgent",
 ]
@@ -102,6 +110,27 @@ class UnknownAgent(InvalidSaga):
     """No worker has ever announced an agent, or an action of it, that a step names."""
 
 
+class InvalidCondition(OrchestrationError):
+    """A text is no condition; the error says where, and what a condition may hold.
+
+    Attributes:
+        text: The condition as it was given; empty if it was no text at all.
+        position: The character at which it goes wrong; the first is 1.
+    """
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        super().__init__(message, text, position)
+        self.text = text
+        self.position = position
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TooManySagas(OrchestrationError):
+    """So many sagas are open that no more are begun; the text names the limit."""
+
+
 class PayloadTooLarge(OrchestrationError):
     """A message or event is over its size limit, which the text names."""
 
@@ -135,6 +164,10 @@ class SagaConflict(SagaError):
 
 class SagaStillRunning(SagaError):
     """The wait is over and the saga is not; it goes on without the caller."""
+
+
+class SagaActRefused(SagaError):
+    """What was asked of a saga does not fit its state; the text says what would."""
 
 
 class SagaNotCompleted(SagaError):
@@ -176,6 +209,23 @@ class StepError(OrchestrationError):
 
 class NonRetryable(StepError):
     """Raised by an action to say: nothing was done, and trying again is useless."""
+
+
+class RetryLater(StepError):
+    """Raised by an action to say: nothing was done, and when to try again.
+
+    It counts as a failed attempt.
+
+    Attributes:
+        retry_in_ms: The wait before the next attempt, milliseconds.
+    """
+
+    def __init__(self, message: str, retry_in_ms: int) -> None:
+        super().__init__(message, retry_in_ms)
+        self.retry_in_ms = retry_in_ms
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class OutcomeUnknown(StepError):

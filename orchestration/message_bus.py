@@ -18,10 +18,14 @@ from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.celery_bus import StepSender, make_producer
 from orchestration.adapters.database import Database
 from orchestration.adapters.push import Ends, EndWaiter
-from orchestration.adapters.saga_door import SagaDoor
+from orchestration.adapters.saga_index import SagaIndex
 from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.schema import check_schema
+from orchestration.engine.acting import SagaDesk
+from orchestration.engine.recording import Recorder, Rules
+from orchestration.engine.starting import Backpressure, SagaDoor
 from orchestration.errors import ConfigurationError
+from orchestration.metrics import saga_metrics
 from orchestration.settings import Settings, warn_about_kafka
 
 __all__ = ["MessageBus"]
@@ -46,7 +50,8 @@ class MessageBus:
         self.settings = _settings(config)
         self._opening = threading.Lock()  # several loops may use one bus
         self._db: Database | None = None
-        self._door: SagaDoor | None = None
+        self._desk: SagaDesk | None = None
+        self._sender: StepSender | None = None
         self._ends: Ends | None = None
         self._waiter: EndWaiter | None = None
 
@@ -58,12 +63,12 @@ class MessageBus:
             TransportError: The database does not answer.
         """
         if self._db is None:
-            await asyncio.to_thread(self._open)
+            await asyncio.to_thread(self.connect)
 
     async def close(self) -> None:
         """Let go of every connection; a closed bus may be initialized again."""
         if self._db is not None:
-            await asyncio.to_thread(self._shut)
+            await asyncio.to_thread(self.disconnect)
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -80,30 +85,49 @@ class MessageBus:
     @property
     def sagas(self) -> SagaLog:
         """Where sagas are recorded."""
-        return self.saga_door.log
+        return SagaLog(self._connected)
 
     @property
-    def saga_door(self) -> SagaDoor:
-        """Where sagas come in."""
-        if self._door is None:
-            raise ConfigurationError(
-                "the message bus is not connected: `await bus.initialize()` first"
-            )
-        return self._door
+    def saga_index(self) -> SagaIndex:
+        """Where sagas are found."""
+        return SagaIndex(self._connected)
+
+    @property
+    def saga_desk(self) -> SagaDesk:
+        """Where sagas are begun and acted upon."""
+        if self._desk is None:
+            raise _not_connected()
+        return self._desk
+
+    @property
+    def announcements(self) -> Announcements:
+        """What workers say that they host."""
+        return Announcements(self._connected, self.settings.announce_interval_s)
+
+    @property
+    def _connected(self) -> Database:
+        if self._db is None:
+            raise _not_connected()
+        return self._db
 
     @property
     def saga_ends(self) -> EndWaiter:
         """Who tells when a saga is over."""
         if self._waiter is None:
-            raise ConfigurationError(
-                "the message bus is not connected: `await bus.initialize()` first"
-            )
+            raise _not_connected()
         return self._waiter
 
-    def _open(self) -> None:
+    def connect(self) -> None:
+        """Do what ``initialize`` does, for code that blocks."""
         with self._opening:
             if self._db is None:
                 self._connect()
+
+    def disconnect(self) -> None:
+        """Do what ``close`` does, for code that blocks."""
+        with self._opening:
+            if self._db is not None:
+                self._disconnect()
 
     def _connect(self) -> None:
         settings = self.settings
@@ -117,26 +141,42 @@ class MessageBus:
             raise
         log = SagaLog(db)
         announcements = Announcements(db, settings.announce_interval_s)
-        sender = StepSender(make_producer(settings), announcements, db.clock)
-        self._door = SagaDoor(log, announcements, sender, settings.max_payload_bytes)
+        self._sender = StepSender(make_producer(settings), announcements, db.clock)
         self._ends = Ends(settings.redis_url, settings.key_prefix)
         self._waiter = EndWaiter(log, self._ends)
+        recorder = Recorder(
+            log=log,
+            sender=self._sender,
+            clock=db.clock,
+            ends=self._ends,
+            metrics=saga_metrics(),
+            rules=Rules.of(settings),
+        )
+        door = SagaDoor(
+            recorder,
+            announcements,
+            settings.max_payload_bytes,
+            Backpressure(SagaIndex(db).count_open, settings.max_open_sagas),
+        )
+        self._desk = SagaDesk(recorder, door)
         self._db = db
-
-    def _shut(self) -> None:
-        with self._opening:
-            self._disconnect()
 
     def _disconnect(self) -> None:
         if self._waiter is not None:
             self._waiter.close()
         if self._ends is not None:
             self._ends.close()
-        if self._door is not None:
-            self._door.sender.close()
+        if self._sender is not None:
+            self._sender.close()
         if self._db is not None:
             self._db.close()
-        self._db = self._door = self._ends = self._waiter = None
+        self._db = self._desk = self._sender = self._ends = self._waiter = None
+
+
+def _not_connected() -> ConfigurationError:
+    return ConfigurationError(
+        "the message bus is not connected: `await bus.initialize()` first"
+    )
 
 
 def _settings(config: Settings | Mapping[str, Any] | str | None) -> Settings:

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY as DEFAULT_REGISTRY
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from orchestration.core.saga.events import EventType, NewFact
-from orchestration.core.saga.fold import SagaView
+from orchestration.core.saga.view import SagaView
 
 __all__ = ["SagaMetrics", "saga_metrics"]
 

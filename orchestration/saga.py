@@ -11,39 +11,43 @@ its events. docs/sagas.md tells the whole story.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from orchestration.adapters.saga_records import Because, SagaSummary
-from orchestration.core.saga.execution import SagaExecution, StepReport, execution_of
-from orchestration.core.saga.fold import SagaView
+from orchestration.adapters.saga_index import DeadLetter, SagaSummary
+from orchestration.core.saga.execution import SagaExecution, StepReport
 from orchestration.core.saga.model import (
     CompensationStrategy,
     OnCompensationFailure,
+    OnFailure,
     RetryPolicy,
     SagaState,
     SagaStep,
     SagaTransaction,
     UnknownPolicy,
 )
-from orchestration.errors import (
-    SagaCompensated,
-    SagaCompensationFailed,
-    SagaFailed,
-    SagaNotCompleted,
-    SagaPaused,
-    SagaStillRunning,
-)
 from orchestration.message_bus import MessageBus
+from orchestration.saga_client import (
+    HistoryEvent,
+    SagaClient,
+    is_on_its_way,
+    result_or_raise,
+    still_running,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = [
     "CompensationStrategy",
+    "DeadLetter",
     "HistoryEvent",
     "OnCompensationFailure",
+    "OnFailure",
     "RetryPolicy",
+    "SagaClient",
     "SagaExecution",
     "SagaOrchestrator",
     "SagaState",
@@ -55,35 +59,26 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    """One recorded fact of a saga, in the order of ``version``."""
-
-    version: int
-    type: str
-    recorded_at: datetime
-    data: Mapping[str, Any]
-
-
 class SagaOrchestrator:
-    """Starts sagas, waits for them, and tells how they stand.
+    """Starts sagas, waits for them, tells how they stand, and acts upon them.
+
+    Every method but ``wait`` and ``execute`` is ``SagaClient``'s of the same name, run
+    in a thread: its arguments, guarantees and errors are told there.
 
     Args:
         message_bus: Whose connections it uses; None: one of its own.
     """
 
     def __init__(self, message_bus: MessageBus | None = None) -> None:
-        self._owns_bus = message_bus is None
-        self._bus = message_bus or MessageBus()
+        self._client = SagaClient(message_bus)
 
     async def initialize(self) -> None:
         """Connect, unless the message bus is connected already."""
-        await self._bus.initialize()
+        await asyncio.to_thread(self._client.connect)
 
     async def close(self) -> None:
         """Let go of what this object opened; a shared bus stays open."""
-        if self._owns_bus:
-            await self._bus.close()
+        await asyncio.to_thread(self._client.close)
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -101,25 +96,13 @@ class SagaOrchestrator:
         self,
         transaction: SagaTransaction,
         initial_data: Mapping[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
     ) -> str:
-        """Start a saga and return its id without waiting for it.
-
-        Starting the same transaction with the same data again starts nothing.
-
-        Raises:
-            InvalidSaga: The definition has faults; all are named, nothing started.
-            UnknownAgent: No worker ever announced an agent or action of it.
-            PayloadTooLarge: The initial data are over the limit.
-            SagaConflict: The id is taken by another saga.
-            TransportError: The database does not answer.
-        """
-        await asyncio.to_thread(
-            self._bus.saga_door.begin,
-            transaction,
-            dict(initial_data or {}),
-            Because(actor="producer"),
+        """Start a saga and return its id without waiting for it."""
+        return await asyncio.to_thread(
+            self._client.start, transaction, initial_data, connection=connection
         )
-        return transaction.transaction_id
 
     async def execute(
         self,
@@ -140,6 +123,7 @@ class SagaOrchestrator:
 
         Raises:
             SagaCompensated: A step failed, and what was done has been undone.
+            SagaCancelled: It was cancelled, and what was done has been undone.
             SagaCompensationFailed: Undoing failed as well; it needs a person.
             SagaPaused: It stands still after its pivot, or with an unknown outcome.
             SagaFailed: It was halted for an operator.
@@ -153,6 +137,8 @@ class SagaOrchestrator:
     ) -> SagaExecution:
         """Wait until a saga is over, or stands still for a person.
 
+        A saga that an operator has paused is waited for.
+
         Args:
             saga_id: Of a saga that has been started.
             timeout_ms: How long to wait, milliseconds; None: as long as it takes.
@@ -161,93 +147,169 @@ class SagaOrchestrator:
             SagaStillRunning: The time is over; the saga goes on.
             SagaNotFound: There is no such saga.
         """
-        waiter = self._bus.saga_ends
         # Asked for before each look, so that an end in between is not missed.
-        end = waiter.wait_for(saga_id)
+        end = self._client.end_of(saga_id)
         try:
             status = await self.get_execution_status(saga_id)
             limit_s = None if timeout_ms is None else timeout_ms / 1_000
             async with asyncio.timeout(limit_s):
-                while not status.state.is_final:
+                while is_on_its_way(status):
                     await asyncio.wrap_future(end)
                     # The word may have been of another system's saga of that id.
-                    end = waiter.wait_for(saga_id)
+                    end = self._client.end_of(saga_id)
                     status = await self.get_execution_status(saga_id)
         except TimeoutError as exc:
-            raise SagaStillRunning(
-                f"saga {saga_id} still runs after {timeout_ms} ms; it goes on", saga_id
-            ) from exc
+            raise still_running(saga_id, timeout_ms) from exc
         finally:
-            waiter.forget(saga_id, end)
+            self._client.forget(saga_id, end)
         return status
 
     async def get_execution_status(self, saga_id: str) -> SagaExecution:
-        """Return how a saga stands, from its events.
-
-        Raises:
-            SagaNotFound: There is no such saga.
-        """
-        return await asyncio.to_thread(self._status, saga_id)
+        """Return how a saga stands, from its events."""
+        return await asyncio.to_thread(self._client.get_execution_status, saga_id)
 
     async def history(self, saga_id: str) -> tuple[HistoryEvent, ...]:
-        """Return every fact recorded of a saga, oldest first.
+        """Return every fact recorded of a saga, oldest first."""
+        return await asyncio.to_thread(self._client.history, saga_id)
 
-        Raises:
-            SagaNotFound: There is no such saga.
-        """
-        return await asyncio.to_thread(self._history, saga_id)
-
-    async def list(
-        self, *, state: str | None = None, name: str | None = None, limit: int = 50
+    async def find(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        attributes: Mapping[str, str | float] | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        after: SagaSummary | None = None,
+        limit: int = 50,
     ) -> tuple[SagaSummary, ...]:
-        """Return sagas, newest first.
-
-        Args:
-            state: Only those in this state.
-            name: Only those of this definition's name.
-            limit: At most so many.
-        """
+        """Return sagas, newest first."""
         return await asyncio.to_thread(
-            self._bus.sagas.list, state=state, name=name, limit=limit
+            self._client.find,
+            state=state,
+            name=name,
+            attributes=attributes,
+            started_after=started_after,
+            started_before=started_before,
+            after=after,
+            limit=limit,
         )
 
-    def _status(self, saga_id: str) -> SagaExecution:
-        view = self._bus.sagas.view(saga_id)
-        waiting_for = None
-        if not view.state.is_over:
-            waiting_for = self._bus.sagas.waiting_for(saga_id) or self._offline(view)
-        return execution_of(view, waiting_for)
+    async def dead_letters(self, saga_id: str | None = None) -> Sequence[DeadLetter]:
+        """Return undos that failed for good, of one saga or of all."""
+        return await asyncio.to_thread(self._client.dead_letters, saga_id)
 
-    def _offline(self, view: SagaView) -> str | None:
-        """Name agents that the saga could use now and that no live worker hosts."""
-        if view.state.is_final:
-            return None
-        wanted = {step.agent_id for step in view.plan.steps}
-        offline = self._bus.saga_door.announcements.offline(wanted)
-        return f"a worker that hosts {', '.join(offline)}" if offline else None
-
-    def _history(self, saga_id: str) -> tuple[HistoryEvent, ...]:
-        self._bus.sagas.view(saga_id)
-        return tuple(
-            HistoryEvent(event.version, event.type, event.recorded_at, event.data)
-            for event in self._bus.sagas.read(saga_id).events
+    async def signal(
+        self,
+        saga_id: str,
+        name: str,
+        data: object = None,
+        *,
+        signal_id: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Hand a signal to the step that waits for it, or will."""
+        return await asyncio.to_thread(
+            self._client.signal,
+            saga_id,
+            name,
+            data,
+            signal_id=signal_id,
+            by=by,
+            why=why,
         )
 
+    async def cancel(
+        self, saga_id: str, *, by: str = "", why: str = ""
+    ) -> SagaExecution:
+        """Give up and undo, once what runs has ended; refused after the pivot."""
+        return await asyncio.to_thread(self._client.cancel, saga_id, by=by, why=why)
 
-_ENDS: Mapping[SagaState, type[SagaNotCompleted]] = {
-    SagaState.COMPENSATED: SagaCompensated,
-    SagaState.COMPENSATION_FAILED: SagaCompensationFailed,
-    SagaState.PAUSED: SagaPaused,
-    SagaState.FAILED: SagaFailed,
-}
+    async def pause(
+        self, saga_id: str, *, by: str = "", why: str = ""
+    ) -> SagaExecution:
+        """Let what runs end, and begin nothing; timers stand still."""
+        return await asyncio.to_thread(self._client.pause, saga_id, by=by, why=why)
 
+    async def resume(
+        self, saga_id: str, *, by: str = "", why: str = ""
+    ) -> SagaExecution:
+        """Go on after a pause."""
+        return await asyncio.to_thread(self._client.resume, saga_id, by=by, why=why)
 
-def result_or_raise(status: SagaExecution) -> dict[str, Any]:
-    """Return a completed saga's result, or raise what stands for its other end."""
-    if status.state is SagaState.COMPLETED:
-        return dict(status.result)
-    error = status.error or {}
-    why = f"{error.get('type', 'timeout')}: {error.get('message', 'out of time')}"
-    where = f"step {status.failed_step!r}" if status.failed_step else "the saga"
-    message = f"saga {status.saga_id} is {status.state}: {where} gave up ({why})"
-    raise _ENDS[status.state](message, status)
+    async def retry(
+        self,
+        saga_id: str,
+        *,
+        from_step: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Try again what failed; of a failed compensation, the undos that failed."""
+        return await asyncio.to_thread(
+            self._client.retry, saga_id, from_step=from_step, by=by, why=why
+        )
+
+    async def resolve(
+        self,
+        saga_id: str,
+        step: str,
+        *,
+        happened: bool | None = None,
+        output: Mapping[str, Any] | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Say what a person has found out about a step."""
+        return await asyncio.to_thread(
+            self._client.resolve,
+            saga_id,
+            step,
+            happened=happened,
+            output=output,
+            by=by,
+            why=why,
+        )
+
+    async def skip(
+        self, saga_id: str, step: str, *, by: str = "", why: str = ""
+    ) -> SagaExecution:
+        """Leave the effect of a step whose undoing failed; the rest is undone."""
+        return await asyncio.to_thread(self._client.skip, saga_id, step, by=by, why=why)
+
+    async def replay_compensation(
+        self,
+        saga_id: str,
+        *,
+        from_step: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Undo once more what was undone, each undo under a new key."""
+        return await asyncio.to_thread(
+            self._client.replay_compensation,
+            saga_id,
+            from_step=from_step,
+            by=by,
+            why=why,
+        )
+
+    async def fork(
+        self,
+        saga_id: str,
+        *,
+        initial_data: Mapping[str, Any] | None = None,
+        transaction_id: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> str:
+        """Begin a saga anew under a new id, whatever became of it; return that id."""
+        return await asyncio.to_thread(
+            self._client.fork,
+            saga_id,
+            initial_data=initial_data,
+            transaction_id=transaction_id,
+            by=by,
+            why=why,
+        )

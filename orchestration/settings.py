@@ -72,6 +72,17 @@ class Settings(BaseSettings):
             size, bytes; an event, which holds it, may have 1 MiB.
         announce_interval_s: How often a worker says what it hosts, seconds.
         db_pool_size: Connections that one process keeps.
+        max_open_sagas: How many sagas may be open at once; a start beyond it is
+            refused.
+        saga_retention_days: After how many days a finished saga leaves the lists; its
+            events stay.
+        letter_retry_s: After which wait a failed undo is tried again, seconds;
+            doubled each time, at most a day.
+        letter_max_tries: How often that is done before it is left to a person.
+        failure_task: Name of the Celery task that is sent a saga's status when it
+            needs a person.
+        failure_webhook: URL to which the same is posted as JSON.
+        templates_dir: The folder of saga templates.
     """
 
     model_config = SettingsConfigDict(
@@ -86,6 +97,13 @@ class Settings(BaseSettings):
     max_payload_bytes: int = Field(default=262_144, gt=0, le=1_000_000)
     announce_interval_s: float = Field(default=10.0, gt=0)
     db_pool_size: int = Field(default=4, gt=0)
+    max_open_sagas: int = Field(default=100_000, gt=0)
+    saga_retention_days: float = Field(default=90.0, gt=0)
+    letter_retry_s: float = Field(default=300.0, gt=0)
+    letter_max_tries: int = Field(default=5, ge=0)
+    failure_task: str = ""
+    failure_webhook: str = ""
+    templates_dir: str = "sagas"
     max_swarm_agents: int = Field(default=1_000, gt=0)
     max_agents: int = Field(default=10_000, gt=0)
     enable_event_sourcing: bool = Field(
@@ -112,6 +130,13 @@ class Settings(BaseSettings):
             raise ValueError("use a URL that begins with postgresql://")
         # Named, since SQLAlchemy's default driver for this scheme is another one.
         return value.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    @field_validator("failure_webhook")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("use a URL that begins with https:// or http://")
+        return value
 
     @field_validator("enable_event_sourcing")
     @classmethod

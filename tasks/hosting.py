@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from celery import Celery
 from celery.signals import (
     beat_init,
     celeryd_after_setup,
@@ -22,10 +23,12 @@ from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.schema import check_schema
 from orchestration.agents import Agent, hosted_agents
 from orchestration.contracts import CHORES_QUEUE, DEFAULT_QUEUE, pool_queue
+from orchestration.core.saga.model import CELERY_ACTION
 from orchestration.errors import ConfigurationError
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
+_OURS = ("celery.", "saga.", "provenance.", "registry.", "routing.", "swarm.")
 _EX_CONFIG = 78  # sysexits.h: the configuration is wrong
 _stop = threading.Event()
 _served: list[Agent] = []
@@ -80,7 +83,13 @@ def _sentence(mismatch: PoolMismatch) -> str:
 def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
     """Say what is hosted, and go on saying so while the worker lives."""
     _stop.clear()
-    _go_on_saying(sender.hostname, _served, [("queue", name) for name in _queues])
+    also = [("queue", name) for name in _queues]
+    if DEFAULT_QUEUE in _queues:
+        # As actions of no agent: steps may call any task of the app.
+        also += (
+            ("action", f"/{CELERY_ACTION}{name}") for name in _own_tasks(sender.app)
+        )
+    _go_on_saying(sender.hostname, _served, also)
     try:
         # Again: two workers that start at once do not see each other before.
         _refuse_mismatch(Settings.from_env(), sender.hostname)
@@ -89,6 +98,11 @@ def _announce(sender: Any, **_: object) -> None:  # noqa: ANN401
         state.should_stop = _EX_CONFIG
     except DATABASE_ERRORS:
         logger.warning("not compared with other workers", exc_info=True)
+
+
+def _own_tasks(app: Celery) -> list[str]:
+    """Return the names of the tasks that are neither Celery's nor this package's."""
+    return [name for name in sorted(app.tasks) if not name.startswith(_OURS)]
 
 
 @beat_init.connect

@@ -12,6 +12,6 @@ from tasks.runtime import runtime
 def sequence(period_s: float = 1.0) -> int:
     """Number the events committed since the last tick; return how many."""
     rt = runtime(app)
-    if not rt.log.claim_tick(PROVENANCE_SEQUENCE, period_s):
+    if not rt.watch.claim_tick(PROVENANCE_SEQUENCE, period_s):
         return 0
-    return EventStore(rt.log.db.engine).sequence()
+    return EventStore(rt.db.engine).sequence()

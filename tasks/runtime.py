@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 
 from celery import Celery
 from celery.signals import worker_process_shutdown, worker_shutdown
@@ -15,9 +14,15 @@ from orchestration.adapters.celery_bus import StepSender
 from orchestration.adapters.database import Database
 from orchestration.adapters.lease import LeaseKeeper
 from orchestration.adapters.push import Ends
-from orchestration.adapters.saga_door import SagaDoor
+from orchestration.adapters.saga_index import SagaIndex
 from orchestration.adapters.saga_log import SagaLog
-from orchestration.metrics import SagaMetrics, saga_metrics
+from orchestration.adapters.saga_watch import SagaWatch
+from orchestration.engine.acting import SagaDesk
+from orchestration.engine.attending import Attendant
+from orchestration.engine.recording import Recorder, Rules
+from orchestration.engine.starting import Backpressure, SagaDoor
+from orchestration.engine.watching import Sweeper
+from orchestration.metrics import saga_metrics
 from orchestration.settings import Settings
 
 __all__ = ["Runtime", "runtime"]
@@ -28,23 +33,30 @@ class Runtime:
     """One process's connections and the tools that use them."""
 
     settings: Settings
+    db: Database
     log: SagaLog
-    announcements: Announcements
-    sender: StepSender
+    watch: SagaWatch
+    index: SagaIndex
+    recorder: Recorder
     keeper: LeaseKeeper
     ends: Ends
-    door: SagaDoor
-    metrics: SagaMetrics
+    desk: SagaDesk
 
-    def now(self) -> datetime:
-        """Return the database's time."""
-        return self.log.db.clock.now()
+    @property
+    def attendant(self) -> Attendant:
+        """Who looks after sagas that wait for locks or other sagas."""
+        return Attendant(self.desk)
+
+    @property
+    def sweeper(self) -> Sweeper:
+        """Who moves on sagas that stand still."""
+        return Sweeper(self.recorder, self.watch)
 
     def close(self) -> None:
         """Let go of everything."""
         self.keeper.close()
         self.ends.close()
-        self.log.db.close()
+        self.db.close()
 
 
 _lock = threading.Lock()
@@ -68,18 +80,33 @@ def runtime(app: Celery) -> Runtime:
 def _make(app: Celery) -> Runtime:
     settings = Settings.from_env()
     db = Database(settings.database_url, pool_size=settings.db_pool_size, name="worker")
-    log = SagaLog(db)
+    log, watch, index = SagaLog(db), SagaWatch(db), SagaIndex(db)
     announcements = Announcements(db, settings.announce_interval_s)
-    sender = StepSender(app, announcements, db.clock)
+    ends = Ends(settings.redis_url, settings.key_prefix)
+    recorder = Recorder(
+        log=log,
+        sender=StepSender(app, announcements, db.clock),
+        clock=db.clock,
+        ends=ends,
+        metrics=saga_metrics(),
+        rules=Rules.of(settings),
+    )
+    door = SagaDoor(
+        recorder,
+        announcements,
+        settings.max_payload_bytes,
+        Backpressure(index.count_open, settings.max_open_sagas),
+    )
     return Runtime(
         settings=settings,
+        db=db,
         log=log,
-        announcements=announcements,
-        sender=sender,
-        keeper=LeaseKeeper(log, settings.lease_s),
-        ends=Ends(settings.redis_url, settings.key_prefix),
-        door=SagaDoor(log, announcements, sender, settings.max_payload_bytes),
-        metrics=saga_metrics(),
+        watch=watch,
+        index=index,
+        recorder=recorder,
+        keeper=LeaseKeeper(watch, settings.lease_s),
+        ends=ends,
+        desk=SagaDesk(recorder, door),
     )
 
 

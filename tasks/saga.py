@@ -12,8 +12,11 @@ from typing import Any, cast
 from celery import Task
 
 from orchestration.adapters.celery_bus import hint_for
+from orchestration.adapters.saga_records import Start
 from orchestration.contracts import (
+    SAGA_CANCEL,
     SAGA_COMPENSATE,
+    SAGA_PROBE,
     SAGA_START,
     SAGA_STEP,
     STEP_TASKS,
@@ -21,20 +24,22 @@ from orchestration.contracts import (
     StepMessage,
     step_label,
 )
+from orchestration.core.saga.acts import Who
 from orchestration.core.saga.decide import Decision, Refusal
-from orchestration.core.saga.fold import PhaseStatus
 from orchestration.core.saga.model import Direction, SagaTransaction
 from orchestration.core.saga.outcomes import Succeeded
-from orchestration.errors import InvalidSaga, TransportError
-from tasks.action import Ended, WorkConnection, find_action, perform
-from tasks.attempts import (
+from orchestration.core.saga.view import PhaseStatus
+from orchestration.engine.action import Ended, WorkConnection, perform
+from orchestration.engine.attempts import (
+    Busy,
     Claimed,
-    announce,
-    because_of,
     close_attempt,
     open_attempt,
 )
+from orchestration.errors import InvalidSaga
+from tasks.because import because_of
 from tasks.celery_app import app
+from tasks.finding import find_action, limit_of
 from tasks.runtime import Runtime, runtime
 
 logger = logging.getLogger(__name__)
@@ -50,6 +55,7 @@ def start(
     definition: dict[str, Any],
     initial_data: dict[str, Any] | None = None,
     transaction_id: str | None = None,
+    search_attributes: dict[str, Any] | None = None,
 ) -> str:
     """Begin a saga for a producer without this package; return its id.
 
@@ -58,12 +64,23 @@ def start(
     """
     rt = runtime(app)
     saga_id = transaction_id or self.request.id
+    if search_attributes:
+        definition = {**definition, "search_attributes": search_attributes}
     try:
         transaction = SagaTransaction.from_json(definition, transaction_id=saga_id)
     except (TypeError, ValueError) as exc:
-        raise InvalidSaga(str(definition.get("name")), [str(exc)]) from exc
-    rt.door.begin(transaction, initial_data or {}, because_of(self))
+        name = definition.get("name") if isinstance(definition, dict) else None
+        raise InvalidSaga(str(name), [str(exc)]) from exc
+    begun = Start(transaction=transaction, initial_data=initial_data or {})
+    rt.desk.door.begin(begun, because_of(self))
     return saga_id
+
+
+@app.task(name=SAGA_CANCEL, bind=True)
+def cancel(self: Task, saga_id: str, why: str = "", by: str = "") -> str:
+    """Give up a saga and undo it, for a producer without this package."""
+    who = Who(by=by or f"task {self.request.id}", why=why)
+    return str(runtime(app).desk.cancel(saga_id, who).state)
 
 
 @app.task(name=SAGA_STEP, bind=True, max_retries=None)
@@ -82,40 +99,62 @@ def compensate(
     return _attempt(self, hint, cast(StepMessage, message), Direction.UNDO)
 
 
+@app.task(name=SAGA_PROBE, bind=True, max_retries=None)
+def probe(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str:  # noqa: ANN401
+    """Ask an agent what became of a step of unknown outcome."""
+    return _attempt(self, hint, cast(StepMessage, message), Direction.PROBE)
+
+
 def _attempt(
     task: Task, hint: Hint | None, message: StepMessage, direction: Direction
 ) -> Hint | str:
     rt = runtime(app)
-    saga_id = message["saga_id"]
-    if find_action(message["agent_id"], message["action"]) is None:
+    saga_id, agent_id = message["saga_id"], message["agent_id"]
+    if find_action(agent_id, message["action"]) is None:
         # Of a rolling deploy: the sweep offers the step again, backed off.
-        what = f"{message['agent_id']}/{message['action']} in a worker of its pool"
+        what = f"{agent_id}/{message['action']} in a worker of its pool"
         rt.log.note_waiting(saga_id, what)
         return _stop_here(task, f"not hosted here: {what}")
     because = because_of(task)
-    claimed = open_attempt(rt, message, direction, hint, because)
+    claimed = open_attempt(
+        rt.recorder, message, direction, hint, because, limit=limit_of(agent_id)
+    )
+    if isinstance(claimed, Busy):
+        raise task.retry(countdown=min(claimed.wait_ms / 1_000, _SHORT_WAIT_S))
     if isinstance(claimed, Refusal):
         return _stop_here(task, f"left alone: {claimed.value}")
-    work = WorkConnection(rt.log.db, message["timeout_ms"] / 1_000)
+    work = WorkConnection(rt.db, message["timeout_ms"] / 1_000)
     try:
         with rt.keeper.holding(claimed.lease) as held:
-            limit = rt.settings.max_payload_bytes
-            ended = perform(claimed.view, message["step"], direction, held, work, limit)
-            if not isinstance(ended.outcome, Succeeded):
-                work.drop()
-            decision = close_attempt(
-                rt, claimed, ended.outcome, because, connection=work.connection
+            limit, name = rt.settings.max_payload_bytes, message["step"]
+            ended = perform(
+                claimed.view, name, direction, held, work, limit, find_action
             )
-            if work.connection is not None and decision.is_late:
-                # Its own work must not come true; that it came late must be told.
-                work.drop()
-                close_attempt(rt, claimed, ended.outcome, because)
-            elif work.connection is not None:
-                work.commit()
-                announce(rt, decision)
+            decision = _close(rt, claimed, ended, work, task)
     finally:
         work.drop()
     return _go_on(task, rt, claimed, decision, ended)
+
+
+def _close(
+    rt: Runtime, claimed: Claimed, ended: Ended, work: WorkConnection, task: Task
+) -> Decision:
+    """Record how the attempt ended, together with the action's own database work."""
+    because = because_of(task)
+    if not isinstance(ended.outcome, Succeeded):
+        work.drop()
+    connection = work.connection
+    decision = close_attempt(
+        rt.recorder, claimed, ended.outcome, because, connection=connection
+    )
+    if connection is not None and decision.is_late:
+        # Its own work must not come true; that it came late must be told.
+        work.drop()
+        return close_attempt(rt.recorder, claimed, ended.outcome, because)
+    if connection is not None:
+        work.commit()
+        rt.recorder.announce(decision)
+    return decision
 
 
 def _go_on(
@@ -123,12 +162,13 @@ def _go_on(
 ) -> Hint | str:
     """Send what follows, by the chain's own tail if that is what follows."""
     if decision.is_late:
+        rt.recorder.send(decision)  # of an effect that has to be undone once more
         return _stop_here(task, "too late: another attempt has settled this step")
     direction = claimed.lease.direction
     # Celery drops the tail of a task that fails, and keeps it for one that retries.
     carried = ended.raised is None and _is_carried_by_chain(task, decision, direction)
     if not carried:
-        _send(rt, decision)
+        rt.recorder.send(decision)
     if ended.raised is None and not carried:
         task.request.chain = None
     if ended.raised is not None:
@@ -136,27 +176,21 @@ def _go_on(
     if not carried:
         return f"version {decision.view.version}"
     following = decision.lines[0][0]
-    return hint_for(decision.view, following, decision.direction, rt.now())
+    return hint_for(decision.view, following, decision.direction, rt.recorder.now())
 
 
 def _is_carried_by_chain(task: Task, decision: Decision, direction: Direction) -> bool:
-    """Whether the next link of this task's chain is what the decision would send."""
+    """Whether the next link of this task's chain is all that the decision sends."""
     tail = task.request.chain
     if not tail or len(decision.lines) != 1 or decision.direction is not direction:
+        return False
+    if decision.probes or decision.attends:
         return False
     link = tail[-1]  # Celery keeps the rest of a chain last link first
     return bool(
         link["task"] == STEP_TASKS[direction]
         and link["kwargs"].get("step") == decision.lines[0][0]
     )
-
-
-def _send(rt: Runtime, decision: Decision) -> None:
-    try:
-        rt.sender.send(decision)
-    except TransportError:
-        # On record: the sweep sends it as soon as the broker takes messages.
-        logger.warning("next steps of saga %s not sent yet", decision.view.saga_id)
 
 
 def _fail(
@@ -167,7 +201,7 @@ def _fail(
     phase = view.phase(lease.step, lease.direction)
     if phase.status is not PhaseStatus.WAITING or phase.due_at is None:
         raise raised
-    wait_s = max(0.0, (phase.due_at - rt.now()).total_seconds())
+    wait_s = max(0.0, (phase.due_at - rt.recorder.now()).total_seconds())
     if wait_s > _SHORT_WAIT_S:
         return _stop_here(task, f"tried again at {phase.due_at:%Y-%m-%d %H:%M:%S} UTC")
     name = view.transaction.name

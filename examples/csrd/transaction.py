@@ -8,6 +8,7 @@ result["report_id"]
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestration.saga import CompensationStrategy, SagaStep, SagaTransaction
@@ -45,13 +46,15 @@ def csrd_transaction(
     metadata: dict[str, Any] = {"frameworks": list(standards)}
     if read_delay_ms:
         metadata["read_delay_ms"] = read_delay_ms
-    return SagaTransaction(
+    transaction = SagaTransaction(
         name="csrd_report_generation",
         compensation_strategy=CompensationStrategy.BACKWARD,
         timeout_ms=600_000,
         steps=_steps(metadata),
-        **({"transaction_id": transaction_id} if transaction_id else {}),
     )
+    if transaction_id is None:
+        return transaction
+    return replace(transaction, transaction_id=transaction_id)
 
 
 def report_request(

@@ -18,19 +18,20 @@ from kombu.exceptions import OperationalError
 from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.database import DatabaseClock
 from orchestration.contracts import (
+    CHORES,
     CHORES_QUEUE,
     DEFAULT_QUEUE,
-    PROVENANCE_SEQUENCE,
-    SAGA_SWEEP,
+    SAGA_ATTEND,
     STEP_TASKS,
     Hint,
     StepMessage,
     pool_queue,
     step_label,
 )
-from orchestration.core.saga.decide import Decision, check_after_claim
-from orchestration.core.saga.fold import SagaView
+from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.model import Direction
+from orchestration.core.saga.timing import check_after_claim, whole_ms
+from orchestration.core.saga.view import SagaView
 from orchestration.errors import TransportError
 from orchestration.settings import Settings
 
@@ -60,10 +61,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "result_backend": None,
         "task_default_queue": DEFAULT_QUEUE,
-        "task_routes": {
-            SAGA_SWEEP: {"queue": CHORES_QUEUE},
-            PROVENANCE_SEQUENCE: {"queue": CHORES_QUEUE},
-        },
+        "task_routes": {name: {"queue": CHORES_QUEUE} for name in CHORES},
         "task_publish_retry_policy": {
             "max_retries": 5,
             "interval_start": 0.1,
@@ -88,7 +86,8 @@ def hint_for(view: SagaView, step: str, direction: Direction, now: datetime) -> 
     check_at = check_after_claim(view, step, direction, now)
     return Hint(
         version=view.version,
-        check_at_ms=round(check_at.timestamp() * 1_000) if check_at else None,
+        check_at_ms=whole_ms(check_at) if check_at else None,
+        gives_up=view.cause is not None,
     )
 
 
@@ -103,13 +102,16 @@ class StepSender:
         self._clock = clock
 
     def send(self, decision: Decision) -> None:
-        """Send a decision's lines.
+        """Send what a decision names.
 
         Raises:
-            TransportError: The broker did not take them; the sweep sends again.
+            TransportError: The broker did not take it; the sweep sends it again.
         """
         view = decision.view
         lines = [self._line(view, line, decision.direction) for line in decision.lines]
+        lines += (self._line(view, (n,), Direction.PROBE) for n in decision.probes)
+        if decision.attends:
+            lines += self._words(view)
         if not lines:
             return
         try:
@@ -122,6 +124,21 @@ class StepSender:
                 f"the broker did not take saga {view.saga_id}'s next steps ({exc}): "
                 "they are on record and are sent again once it is back"
             ) from exc
+
+    def _words(self, view: SagaView) -> list[Signature]:
+        """Return the messages that have a saga, and its parent, looked after."""
+        wanted = [] if view.state.is_over else [view.saga_id]
+        if view.parent is not None and view.state.is_final:
+            wanted.append(view.parent.saga_id)
+        return [
+            Signature(
+                SAGA_ATTEND,
+                kwargs={"saga_id": saga_id},
+                options={"queue": CHORES_QUEUE},
+                app=self._app,
+            )
+            for saga_id in wanted
+        ]
 
     def close(self) -> None:
         """Give the connections to the broker back."""
@@ -152,7 +169,7 @@ class StepSender:
             step=name,
             agent_id=definition.agent_id,
             action=definition.target(direction) or "",
-            timeout_ms=definition.timeout_ms,
+            timeout_ms=view.plan.limit_ms(name),
         )
         attempt = view.phase(name, direction).attempt + 1
         return Signature(
@@ -160,12 +177,18 @@ class StepSender:
             args=args,
             kwargs=message,
             options={
-                "queue": pool_queue(self._announcements.pool_of(definition.agent_id)),
+                "queue": self._queue(definition.agent_id),
                 "argsrepr": step_label(
                     view.transaction.name, view.saga_id, name, direction, attempt
                 ),
                 "kwargsrepr": "{}",
-                "time_limit": definition.timeout_ms / 1_000 + _KILL_AFTER_S,
+                "time_limit": message["timeout_ms"] / 1_000 + _KILL_AFTER_S,
             },
             app=self._app,
         )
+
+    def _queue(self, agent_id: str) -> str:
+        """Return where an agent is served; a task of no agent, where all tasks are."""
+        if not agent_id:
+            return DEFAULT_QUEUE
+        return pool_queue(self._announcements.pool_of(agent_id))

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.saga_records import Lease
+from orchestration.adapters.saga_watch import SagaWatch
 
 __all__ = ["HeldLease", "LeaseKeeper"]
 
@@ -33,8 +33,8 @@ class HeldLease:
 class LeaseKeeper:
     """Renews every held lease three times per ``lease_s``, by one UPDATE."""
 
-    def __init__(self, log: SagaLog, lease_s: float) -> None:
-        self._log = log
+    def __init__(self, watch: SagaWatch, lease_s: float) -> None:
+        self._watch = watch
         self._lease_s = lease_s
         self._held: dict[str, HeldLease] = {}
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class LeaseKeeper:
             held = dict(self._held)
         if not held:
             return
-        alive = self._log.renew((h.lease for h in held.values()), self._lease_s)
+        alive = self._watch.renew((h.lease for h in held.values()), self._lease_s)
         for owner, item in held.items():
             # A lease that is gone belongs to another attempt by now.
             item.cancelled = alive.get(owner, True)

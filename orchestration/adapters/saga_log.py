@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from eventstore import ANY, EventStore, NewEvent, canonical_bytes
+from eventstore import canonical_bytes
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
-from orchestration.adapters.saga_records import (
-    Answer,
-    Because,
-    Lease,
-    Record,
-    SagaSummary,
-    Status,
-)
-from orchestration.core.saga.decide import RESEND_AFTER
+from orchestration.adapters.saga_records import Answer, Because, Record, Start, Status
 from orchestration.core.saga.events import (
     EventType,
     NewFact,
     SagaEvent,
     saga_uuid,
-    stream_of,
 )
-from orchestration.core.saga.fold import SagaView, fold
+from orchestration.core.saga.fold import fold
 from orchestration.core.saga.model import Direction, definition_hash
+from orchestration.core.saga.timing import RESEND_AFTER
+from orchestration.core.saga.view import SagaView
 from orchestration.errors import SagaConflict, SagaNotFound
 
 __all__ = ["SagaLog"]
@@ -53,43 +47,41 @@ class SagaLog:
     db: Database
     sql: Mapping[str, str] = field(default_factory=lambda: load_queries("sagas.sql"))
 
-    def start(
-        self,
-        saga_id: str,
-        definition: Mapping[str, Any],
-        initial_data: Mapping[str, Any],
-        because: Because,
-        *,
-        connection: Connection | None = None,
-    ) -> bool:
-        """Begin a saga; False if this very saga has begun before.
+    def begin(
+        self, start: Start, because: Because, *, connection: Connection | None = None
+    ) -> SagaView | None:
+        """Begin a saga and return it; None if this very saga has begun before.
 
         Raises:
             SagaConflict: The id is taken by another definition or other input.
         """
-        digest = definition_hash(definition)
-        fact = NewFact(
-            EventType.SAGA_STARTED,
-            {
-                "definition": definition,
-                "definition_hash": digest,
-                "initial_data": initial_data,
-            },
-        )
+        transaction = start.transaction
+        saga_id = transaction.transaction_id
+        fact = _started(start)
+        attributes = fact.data.get("search_attributes")
+        look_after = min(RESEND_AFTER, timedelta(milliseconds=transaction.timeout_ms))
         parameters = (
             saga_id,
-            definition["name"],
+            transaction.name,
             str(fact.event_id(saga_id, 0)),
             str(saga_uuid(saga_id)),
             because.causation,
             because.actor,
             because.metadata,
             canonical_bytes(fact.data),
-            min(RESEND_AFTER, timedelta(milliseconds=definition["timeout_ms"])),
+            look_after if connection is None else timedelta(),
+            start.parent.saga_id if start.parent else None,
+            bool(transaction.locks),
+            connection is not None,
+            json.dumps(attributes) if attributes else None,
         )
-        row = self.db.rows(self.sql["start"], parameters, connection=connection)[0]
-        if row[0] in ("ok", "duplicate"):
-            return bool(row[0] == "ok")
+        rows = self.db.rows(self.sql["begin"], parameters, connection=connection)
+        status, recorded_at = rows[0]
+        if status == "ok":
+            event = SagaEvent(1, fact.type, fact.data, recorded_at.astimezone(UTC))
+            return fold(saga_id, [event])
+        if status == "duplicate":
+            return None
         raise SagaConflict(
             f"saga {saga_id} exists with another definition or other input: use "
             "another transaction_id, or start it exactly as before",
@@ -100,8 +92,8 @@ class SagaLog:
         self, record: Record, because: Because, *, connection: Connection | None = None
     ) -> Answer:
         """Append a decision if the saga still stands where it was taken."""
-        parameters = self._parameters(record, because)
-        sql = self.sql["transition"]
+        parameters = _parameters(record, because)
+        sql = self.sql["record"]
         if connection is not None:
             sql = _HOLD_SHORTLY + sql
         try:
@@ -109,6 +101,9 @@ class SagaLog:
         except DBAPIError as exc:
             if getattr(exc.orig, "pgcode", None) != "OR001" or connection is not None:
                 raise  # with a caller's connection, the caller's work is undone too
+            if "reopen" in record.beside:  # others were first, and its row is right
+                answer = self.read(record.saga_id)
+                return Answer(Status.CONFLICT, answer.now, answer.events)
         else:
             stands_at = answer.events[-1].version if answer.events else 0
             if answer.status is not Status.CONFLICT or stands_at != record.expected:
@@ -118,38 +113,11 @@ class SagaLog:
         answer = self.read(record.saga_id)
         return Answer(Status.CONFLICT, answer.now, answer.events)
 
-    def _parameters(self, record: Record, because: Because) -> tuple[Any, ...]:
-        saga_id, lease = record.saga_id, record.lease
-        return (
-            saga_id,
-            record.expected,
-            [
-                str(fact.event_id(saga_id, record.expected + at))
-                for at, fact in enumerate(record.facts)
-            ],
-            [str(fact.type) for fact in record.facts],
-            [canonical_bytes(fact.data) for fact in record.facts],
-            str(saga_uuid(saga_id)),
-            because.causation,
-            because.actor,
-            because.metadata,
-            str(record.state),
-            record.state.is_over,
-            record.gives_up,
-            record.check_at,
-            str(record.change) if record.change else None,
-            lease.step if lease else None,
-            str(lease.direction) if lease else None,
-            lease.attempt if lease else None,
-            lease.owner or None if lease else None,
-            record.lease_s,
-            record.limit_s,
-            0 if record.want_events else None,
-        )
-
     def _answer(self, rows: Sequence[Sequence[Any]]) -> Answer:
-        status, now = rows[0][0], rows[0][1]
+        status, now, number, _, recorded_at, _ = rows[0]
         self.db.clock.heard(now)
+        if status == Status.BUSY:
+            return Answer(Status.BUSY, now, wait_ms=number)
         events = tuple(
             SagaEvent(
                 version=row[2],
@@ -160,7 +128,9 @@ class SagaLog:
             for row in rows
             if row[3] is not None
         )
-        return Answer(Status(status), now, events)
+        if recorded_at is not None:
+            recorded_at = recorded_at.astimezone(UTC)
+        return Answer(Status(status), now, events, recorded_at)
 
     def read(self, saga_id: str) -> Answer:
         """Return all events of a saga; none if there is no such saga."""
@@ -177,19 +147,6 @@ class SagaLog:
             raise SagaNotFound(f"there is no saga {saga_id}", saga_id)
         return view
 
-    def record_late(self, saga_id: str, fact: NewFact, because: Because) -> None:
-        """Append a result that came after its saga was over."""
-        event = NewEvent(
-            type=str(fact.type),
-            data=fact.data,
-            event_id=fact.event_id(saga_id, 0),
-            correlation_id=saga_uuid(saga_id),
-            metadata=json.loads(because.metadata),
-            actor=because.actor,
-        )
-        store, stream = EventStore(self.db.engine), stream_of(saga_id)
-        self.db.patiently(lambda: store.append(stream, [event], expected_version=ANY))
-
     def heal(self, saga_id: str, connection: Connection | None = None) -> None:
         """Rebuild a saga's rows in the side tables from its events."""
         view = self.view(saga_id)
@@ -198,65 +155,52 @@ class SagaLog:
             for way in Direction
             for name in view.running(way)
             if (phase := view.phase(name, way)).started_at is not None
-            and (limit := timedelta(milliseconds=view.plan.by_name[name].timeout_ms))
+            and (limit := timedelta(milliseconds=view.plan.limit_ms(name)))
         ]
-        leases = [list(column) for column in zip(*held, strict=True)] or [[]] * 5
-        self.db.rows(
-            self.sql["heal"],
-            (
-                saga_id,
-                view.version,
-                view.transaction.name,
-                str(view.state),
-                view.state.is_over,
-                view.cause is not None,
-                view.started_at,
-                view.ended_at,
-                *leases,
-                _HEALED_LEASE_S,
-            ),
-            connection=connection,
-        )
+        columns = [list(column) for column in zip(*held, strict=True)] or [[]] * 5
+        steps, directions, attempts, owners, until = columns
+        locks = view.locks or {}
+        attributes = dict(view.transaction.search_attributes)
+        parameters = {
+            "saga": saga_id,
+            "version": view.version,
+            "name": view.transaction.name,
+            "state": str(view.state),
+            "is_over": view.state.is_over,
+            "gives_up": view.cause is not None,
+            "started_at": view.started_at,
+            "ended_at": view.ended_at,
+            "steps": steps,
+            "directions": directions,
+            "attempts": attempts,
+            "owners": owners,
+            "until": until,
+            "lease_s": _HEALED_LEASE_S,
+            "parent": view.parent.saga_id if view.parent else None,
+            "locks": list(view.lock_names),
+            "fences": [locks.get(name) for name in view.lock_names],
+            "attributes": json.dumps(attributes) if attributes else None,
+        }
+        self.db.rows(self.sql["heal"], parameters, connection=connection)
 
-    def claim_due(self, limit: int) -> tuple[tuple[str, datetime], ...]:
-        """Return sagas to look at now, and when each would be looked at next."""
-        rows = self.db.rows(self.sql["claim_due"], (limit,))
-        return tuple((row[0], row[1]) for row in rows)
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Return a transaction that commits at its end, unless an error ends it."""
+        with self.db.begin() as connection:
+            yield connection
+            connection.commit()
 
-    def look_earlier(self, view: SagaView, at: datetime) -> None:
-        """Have the sweep look at a saga no later than ``at``."""
-        self.db.rows(self.sql["look_earlier"], (at, view.saga_id, view.version))
+    def take_locks(
+        self, saga_id: str, names: Sequence[str], connection: Connection
+    ) -> dict[str, int] | None:
+        """Take all of a saga's locks, or none and wait in line.
 
-    def expired(self, limit: int, lease_s: float) -> tuple[Lease, ...]:
-        """Return attempts whose holder has not been heard of in time.
-
-        None within ``lease_s`` of the server's start: while it was away nobody could
-        renew, and a worker that lives renews within that time.
+        Returns:
+            The fencing number of each, to be recorded on the same connection.
         """
-        rows = self.db.rows(self.sql["expired"], (lease_s, limit))
-        return tuple(Lease(r[0], r[1], Direction(r[2]), r[3]) for r in rows)
-
-    def forget_lease(self, lease: Lease) -> None:
-        """Drop a lease that ran out and whose attempt is closed already."""
-        parameters = (lease.saga_id, lease.step, str(lease.direction), lease.attempt)
-        self.db.rows(self.sql["forget_lease"], parameters)
-
-    def put_off(self, lease: Lease) -> None:
-        """Look at a lease that ran out again in a minute, not at once."""
-        parameters = (lease.saga_id, lease.step, str(lease.direction), lease.attempt)
-        self.db.rows(self.sql["put_off"], parameters)
-
-    def renew(self, leases: Iterable[Lease], lease_s: float) -> dict[str, bool]:
-        """Prolong leases; return whether the saga has given up, by owner still held."""
-        held = list(leases)
-        parameters = (
-            lease_s,
-            [lease.saga_id for lease in held],
-            [lease.step for lease in held],
-            [str(lease.direction) for lease in held],
-            [lease.owner for lease in held],
-        )
-        return {row[0]: row[1] for row in self.db.rows(self.sql["renew"], parameters)}
+        sql, parameters = self.sql["take_locks"], (saga_id, list(names))
+        fences = self.db.rows(sql, parameters, connection=connection)[0][0]
+        return None if fences is None else dict(zip(names, fences, strict=True))
 
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""
@@ -272,24 +216,54 @@ class SagaLog:
         rows = self.db.rows(self.sql["over"], (list(saga_ids),))
         return tuple(row[0] for row in rows)
 
-    def list(
-        self, *, state: str | None = None, name: str | None = None, limit: int = 50
-    ) -> tuple[SagaSummary, ...]:
-        """Return sagas, newest first."""
-        filters = (state, state, name, name)
-        rows = self.db.rows(self.sql["list"], (*filters, *filters, limit, limit))
-        return tuple(
-            SagaSummary(
-                saga_id=row[0],
-                name=row[1],
-                state=row[2],
-                started_at=row[3],
-                ended_at=row[4],
-                waiting_for=row[5],
-            )
-            for row in rows
-        )
 
-    def claim_tick(self, name: str, period_s: float) -> bool:
-        """Return whether this call is the first of the schedule's current slot."""
-        return bool(self.db.rows(self.sql["claim_tick"], (name, period_s)))
+def _started(start: Start) -> NewFact:
+    definition = start.transaction.to_json()
+    data: dict[str, Any] = {
+        "definition": definition,
+        "definition_hash": definition_hash(definition),
+        "initial_data": start.initial_data,
+    }
+    if attributes := start.transaction.search_attributes:
+        data["search_attributes"] = dict(attributes)
+    if start.parent is not None:
+        data["parent"] = {"saga_id": start.parent.saga_id, "step": start.parent.step}
+    if start.ends_by_ms is not None:
+        data["ends_by_ms"] = start.ends_by_ms
+    if start.forked_from is not None:
+        data["forked_from"] = start.forked_from
+    return NewFact(EventType.SAGA_STARTED, data)
+
+
+def _parameters(record: Record, because: Because) -> tuple[Any, ...]:
+    saga_id, lease, limit = record.saga_id, record.lease, record.limit
+    return (
+        saga_id,
+        record.expected,
+        [
+            str(fact.event_id(saga_id, record.expected + at))
+            for at, fact in enumerate(record.facts)
+        ],
+        [str(fact.type) for fact in record.facts],
+        [canonical_bytes(fact.data) for fact in record.facts],
+        str(saga_uuid(saga_id)),
+        because.causation,
+        because.actor,
+        because.metadata,
+        str(record.state),
+        record.is_over,
+        record.gives_up,
+        record.check_at,
+        str(record.change) if record.change else None,
+        lease.step if lease else None,
+        str(lease.direction) if lease else None,
+        lease.attempt if lease else None,
+        lease.owner or None if lease else None,
+        record.lease_s,
+        record.limit_s,
+        record.read_after,
+        limit.agent_id if limit else None,
+        limit.max_concurrent if limit else None,
+        limit.max_per_s if limit else None,
+        json.dumps(record.beside) if record.beside else None,
+    )

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from eventstore import canonical_bytes
-from orchestration.core.saga.events import NewFact, SagaEvent
-from orchestration.core.saga.model import Direction, SagaState
+from orchestration.core.saga.events import EventType, NewFact, SagaEvent
+from orchestration.core.saga.model import Direction, SagaTransaction
+from orchestration.core.saga.view import Parent, SagaView
 
 __all__ = [
+    "AgentLimit",
     "Answer",
     "Because",
     "Lease",
     "LeaseChange",
     "Record",
-    "SagaSummary",
+    "Start",
     "Status",
 ]
 
 
 class Status(StrEnum):
-    """How the log answers a decision; ``0001_sagas.sql`` says when."""
+    """How the log answers a decision; ``0002_operations.sql`` says when."""
 
     OK = "ok"
     CONFLICT = "conflict"
     FENCED = "fenced"
     HELD = "held"
+    BUSY = "busy"
     CLOSED = "closed"
 
 
@@ -57,6 +61,23 @@ class Because:
         return canonical_bytes({key: value for key, value in ids.items() if value})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A saga about to begin.
+
+    Attributes:
+        parent: The step of another saga that it runs for.
+        ends_by_ms: The latest end that its parent allows, epoch milliseconds.
+        forked_from: The saga that it repeats.
+    """
+
+    transaction: SagaTransaction
+    initial_data: Mapping[str, Any]
+    parent: Parent | None = None
+    ends_by_ms: int | None = None
+    forked_from: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """One attempt, as held or as left behind by a holder."""
@@ -76,53 +97,107 @@ class LeaseChange(StrEnum):
     EXPIRE = "expire"
 
 
+@dataclass(frozen=True, slots=True)
+class AgentLimit:
+    """How much an agent may be given at once, and how often, over all workers."""
+
+    agent_id: str
+    max_concurrent: int | None = None
+    max_per_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A decision on its way into the log.
 
     Attributes:
+        before: The saga as it was when the decision was taken, if it is known.
         expected: The version it was taken at.
-        view: The saga once it is recorded.
+        check_at: When to look at the saga again.
         lease: The attempt it is about, if any, and what becomes of its lease.
         lease_s: How long a lease lasts without renewal, seconds.
         limit_s: How long it may be renewed, seconds.
-        want_events: Answer with all the events, also when it was recorded.
+        limit: The limit of the agent that is about to be called.
+        read_after: Answer with the events after this version, also when it was
+            recorded; None: with none.
+        beside: What else to record in the side tables; see ``orch.saga_beside``.
     """
 
     saga_id: str
     expected: int
     facts: Sequence[NewFact]
-    state: SagaState
+    state: str
+    is_over: bool = False
     gives_up: bool = False
     check_at: datetime | None = None
     lease: Lease | None = None
     change: LeaseChange | None = None
     lease_s: float = 0.0
     limit_s: float = 0.0
-    want_events: bool = False
+    limit: AgentLimit | None = None
+    read_after: int | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        before: SagaView,
+        after: SagaView,
+        facts: Sequence[NewFact],
+        *,
+        check_at: datetime | None,
+        lease: Lease | None = None,
+        change: LeaseChange | None = None,
+        beside: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """Return a decision that turns ``before`` into ``after``."""
+        beside = dict(beside or {})
+        if before.state.is_over:
+            beside["reopen"] = {
+                "name": before.transaction.name,
+                "started_at": before.started_at.isoformat(),
+                "parent": before.parent.saga_id if before.parent else None,
+                "has_locks": bool(before.transaction.locks),
+            }
+            if after.state is before.state and before.ended_at is not None:
+                beside["reopen"]["ended_at"] = before.ended_at.isoformat()
+        return cls(
+            saga_id=before.saga_id,
+            expected=before.version,
+            facts=facts,
+            state=after.state,
+            is_over=after.state.is_over,
+            gives_up=after.cause is not None,
+            check_at=check_at,
+            lease=lease,
+            change=change,
+            beside=beside,
+        )
+
+    def has(self, *types: EventType) -> bool:
+        """Whether one of its facts is of such a type."""
+        return any(fact.type in types for fact in self.facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the log says; ``events`` is whole, or empty if it was not wanted."""
+    """What the log says.
+
+    Attributes:
+        now: The database's clock.
+        events: Those that were asked for; all of the saga's, if the decision was not
+            recorded.
+        recorded_at: When the decision was recorded.
+        wait_ms: How long a busy agent is likely to be so, milliseconds.
+    """
 
     status: Status
     now: datetime
-    events: tuple[SagaEvent, ...]
+    events: tuple[SagaEvent, ...] = ()
+    recorded_at: datetime | None = None
+    wait_ms: int = 0
 
     @property
     def is_recorded(self) -> bool:
         """Whether the decision is in the log now."""
         return self.status is Status.OK
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaSummary:
-    """One line of a list of sagas."""
-
-    saga_id: str
-    name: str
-    state: str
-    started_at: datetime
-    ended_at: datetime | None
-    waiting_for: str | None

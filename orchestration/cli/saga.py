@@ -67,7 +67,7 @@ def list_sagas(
         if watch:
             _watch(opened, state, name, limit)
             return
-        found = opened.log.list(state=state, name=name, limit=limit)
+        found = opened.index.find(state=state, name=name, limit=limit)
         if as_json:
             emit_json(found)
         elif found:
@@ -173,7 +173,7 @@ def _table(opened: Session, state: str | None, name: str | None, limit: int) -> 
 
     from orchestration.cli.views import saga_table
 
-    found = opened.log.list(state=state, name=name, limit=limit)
+    found = opened.index.find(state=state, name=name, limit=limit)
     return saga_table(found, datetime.now(UTC))
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eventstore import EventStore, RecordedEvent
     from orchestration.adapters.announcements import Announcements
     from orchestration.adapters.database import Database
+    from orchestration.adapters.saga_index import SagaIndex
     from orchestration.adapters.saga_log import SagaLog
     from orchestration.core.saga.events import SagaEvent
     from orchestration.core.saga.execution import SagaExecution
@@ -49,6 +50,7 @@ class Session:
     settings: Settings
     db: Database
     log: SagaLog
+    index: SagaIndex
     store: EventStore
     announcements: Announcements
 
@@ -83,7 +85,7 @@ class Session:
         Raises:
             SagaNotFound: None fits, or several do; the text says how to list them.
         """
-        newest = self.log.list(limit=1 if wanted is None else _SEARCHED)
+        newest = self.index.find(limit=1 if wanted is None else _SEARCHED)
         if wanted is None:
             if not newest:
                 raise SagaNotFound("there are no sagas yet: start one", "")
@@ -112,6 +114,7 @@ def session(settings: Settings | None = None) -> Iterator[Session]:
     from eventstore import EventStore
     from orchestration.adapters.announcements import Announcements
     from orchestration.adapters.database import Database
+    from orchestration.adapters.saga_index import SagaIndex
     from orchestration.adapters.saga_log import SagaLog
     from orchestration.adapters.schema import check_schema
     from orchestration.settings import Settings
@@ -123,7 +126,7 @@ def session(settings: Settings | None = None) -> Iterator[Session]:
     try:
         db.patiently(lambda: check_schema(db.engine))
         announcements = Announcements(db, settings.announce_interval_s)
-        yield Session(settings, db, SagaLog(db), store, announcements)
+        yield Session(settings, db, SagaLog(db), SagaIndex(db), store, announcements)
     finally:
         store.close()
 

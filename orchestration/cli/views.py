@@ -23,7 +23,7 @@ from orchestration.core.saga.execution import SagaExecution, StepReport
 from orchestration.core.saga.model import Direction, SagaState
 
 if TYPE_CHECKING:
-    from orchestration.adapters.saga_records import SagaSummary
+    from orchestration.adapters.saga_index import SagaSummary
 
 __all__ = ["HistoryRow", "history_table", "saga_table", "saga_view", "state_text"]
 

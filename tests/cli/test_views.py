@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestration.adapters.announcements import Announced
-from orchestration.adapters.saga_records import SagaSummary
+from orchestration.adapters.saga_index import SagaSummary
 from orchestration.cli.health import alive
 from orchestration.cli.hosts import agent_table, hosted
 from orchestration.cli.output import age, plain, short_id, span_text

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from orchestration.adapters.lease import HeldLease
 from orchestration.agents import ActionContext, Agent
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Lost, Succeeded
+from orchestration.engine.action import Ended, WorkConnection, perform
+from orchestration.engine.attempts import Claimed
 from orchestration.errors import StepTimedOut, TransportError
 from orchestration.saga import SagaStep, SagaTransaction
-from tasks.action import Ended, WorkConnection, perform
+from tasks.finding import find_action
 from tests.support.worker_side import WorkerSide, worker_side
 
 # By a thread: the limit of a step uses the signal that the plugin would.
@@ -33,13 +36,20 @@ def side(
         yield side
 
 
+def _perform(claimed: Claimed, held: HeldLease, work: WorkConnection) -> Ended:
+    way, limit = Direction.DO, 262_144
+    return perform(claimed.view, "s", way, held, work, limit, find_action)
+
+
 def run(side: WorkerSide, action: str, timeout_ms: int = 5_000) -> Ended:
     """Perform one action in this thread."""
     one = SagaStep("s", agent.agent_id, action=action, timeout_ms=timeout_ms)
     claimed = side.open(side.begin(SagaTransaction("one", [one])), "s")
-    work = WorkConnection(side.rt.log.db, timeout_ms / 1_000)
+    work = WorkConnection(side.rt.db, timeout_ms / 1_000)
     with side.rt.keeper.holding(claimed.lease) as held:
-        return perform(claimed.view, "s", Direction.DO, held, work, 262_144)
+        return perform(
+            claimed.view, "s", Direction.DO, held, work, 262_144, find_action
+        )
 
 
 @agent.action("odd_text")
@@ -62,9 +72,11 @@ def test_a_failure_is_recorded_whatever_its_text(side: WorkerSide, action: str) 
     one = SagaStep("s", agent.agent_id, action=action, retry_policy={"max_attempts": 1})
     saga_id = side.begin(SagaTransaction("one", [one]))
     claimed = side.open(saga_id, "s")
-    work = WorkConnection(side.rt.log.db, 1.0)
+    work = WorkConnection(side.rt.db, 1.0)
     with side.rt.keeper.holding(claimed.lease) as held:
-        ended = perform(claimed.view, "s", Direction.DO, held, work, 262_144)
+        ended = perform(
+            claimed.view, "s", Direction.DO, held, work, 262_144, find_action
+        )
     assert isinstance(ended.outcome, Failed)
     side.close(claimed, ended.outcome)
     assert "STEP_FAILED" in side.types(saga_id)

@@ -125,5 +125,5 @@ def test_a_bare_celery_client_starts_a_saga_by_name(with_agents: Stack) -> None:
 
 
 def exists(front: Front, saga_id: str) -> bool:
-    listed = asyncio.run(front.saga.list())
+    listed = asyncio.run(front.saga.find())
     return saga_id in {summary.saga_id for summary in listed}

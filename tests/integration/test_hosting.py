@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
+from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.celery_bus import make_producer
 from orchestration.agents import Agent
 from orchestration.contracts import CHORES_QUEUE, SAGA_SWEEP
@@ -92,7 +93,7 @@ def test_what_long_gone_workers_said_is_struck_once_another_says_it(
 ) -> None:
     agent = Agent("agent-announced-by-many")
     with worker_side(database_url, redis_url, monkeypatch) as side:
-        said = side.rt.announcements
+        said = Announcements(side.rt.db)
         for pod in range(3):
             said.announce(f"worker@pod-{pod}", [agent], also=[("queue", f"q{pod}")])
         age(side)

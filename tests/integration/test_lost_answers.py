@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +12,13 @@ from sqlalchemy import create_engine
 
 from orchestration.adapters.database import Database
 from orchestration.adapters.saga_log import SagaLog
-from orchestration.adapters.saga_records import Because
+from orchestration.adapters.saga_records import Because, Start
 from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import Hint, StepMessage
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Succeeded
+from orchestration.engine.attempts import Claimed, close_attempt, open_attempt
 from orchestration.settings import Settings
-from tasks.attempts import Claimed, close_attempt, open_attempt
 from tasks.celery_app import app
 from tasks.runtime import Runtime, _make
 from tests.support.front import linear
@@ -48,8 +49,10 @@ def rt(
     monkeypatch.setenv("REDIS_URL", redis_url)
     made = _make(app)
     db = Deaf(Settings.from_env().database_url)
-    made.log.db.close()
+    made.db.close()
     object.__setattr__(made, "log", SagaLog(db))
+    recorder = replace(made.recorder, log=made.log, clock=db.clock)
+    object.__setattr__(made, "recorder", recorder)
     yield made, db
     made.close()
 
@@ -57,7 +60,7 @@ def rt(
 def begun(rt: Runtime, count: int = 2, **options: Any) -> str:
     transaction = linear(count, **options)
     saga_id = transaction.transaction_id
-    rt.log.start(saga_id, transaction.to_json(), {}, Because())
+    rt.log.begin(Start(transaction=transaction, initial_data={}), Because())
     return saga_id
 
 
@@ -76,11 +79,13 @@ def test_a_claim_told_twice_is_still_the_claimants(
     if hint is not None:
         db.deaf = True
     claimed = open_attempt(
-        runtime, message(saga_id, "s1"), Direction.DO, hint, Because()
+        runtime.recorder, message(saga_id, "s1"), Direction.DO, hint, Because()
     )
     assert isinstance(claimed, Claimed)
     assert claimed.lease.attempt == 1
-    other = open_attempt(runtime, message(saga_id, "s1"), Direction.DO, None, Because())
+    other = open_attempt(
+        runtime.recorder, message(saga_id, "s1"), Direction.DO, None, Because()
+    )
     assert other == "another delivery holds it"
     types = [event.type for event in runtime.log.read(saga_id).events]
     assert types == ["SAGA_STARTED", "STEP_STARTED"]
@@ -100,11 +105,11 @@ def test_an_outcome_told_twice_is_recorded_once_and_what_follows_is_known(
     runtime, db = rt
     saga_id = begun(runtime)
     claimed = open_attempt(
-        runtime, message(saga_id, "s1"), Direction.DO, None, Because()
+        runtime.recorder, message(saga_id, "s1"), Direction.DO, None, Because()
     )
     assert isinstance(claimed, Claimed)
     db.deaf = True
-    decision = close_attempt(runtime, claimed, outcome, Because())
+    decision = close_attempt(runtime.recorder, claimed, outcome, Because())
     assert not decision.is_late
     types = [event.type for event in runtime.log.read(saga_id).events]
     assert types == ["SAGA_STARTED", "STEP_STARTED", told]
@@ -118,7 +123,7 @@ def test_an_outcome_whose_lease_row_was_lost_counts_all_the_same(
     runtime, db = rt
     saga_id = begun(runtime)
     claimed = open_attempt(
-        runtime, message(saga_id, "s1"), Direction.DO, None, Because()
+        runtime.recorder, message(saga_id, "s1"), Direction.DO, None, Because()
     )
     assert isinstance(claimed, Claimed)
     engine = create_engine(db.engine.url)
@@ -126,6 +131,6 @@ def test_an_outcome_whose_lease_row_was_lost_counts_all_the_same(
         connection.exec_driver_sql("DELETE FROM orch.lease")
         connection.exec_driver_sql("DELETE FROM orch.open_saga")
     engine.dispose()
-    decision = close_attempt(runtime, claimed, Succeeded({}), Because())
+    decision = close_attempt(runtime.recorder, claimed, Succeeded({}), Because())
     assert not decision.is_late
     assert runtime.log.view(saga_id).completed == ("s1",)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from orchestration.adapters.saga_log import SagaLog
-from orchestration.adapters.saga_records import Because
+from orchestration.adapters.saga_records import Because, Start
 from orchestration.contracts import Hint
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Succeeded
+from orchestration.engine.attempts import open_attempt
 from orchestration.errors import SagaConflict
 from orchestration.saga import SagaTransaction
-from tasks.attempts import open_attempt
 from tasks.recovery import sweep
 from tests.support.front import linear, step
 from tests.support.worker_side import WorkerSide, worker_side
@@ -79,7 +79,7 @@ def test_a_healed_saga_gets_the_leases_of_its_open_attempts_back(
     side.rt.log.heal(saga_id)
     found = side.row("SELECT step, attempt, owner::text FROM orch.lease")
     assert found == ("s1", 1, claimed.lease.owner)
-    assert side.rt.log.renew([claimed.lease], 5) == {claimed.lease.owner: False}
+    assert side.rt.watch.renew([claimed.lease], 5) == {claimed.lease.owner: False}
 
 
 @pytest.mark.parametrize("named", ["s2", "no-such-step"])
@@ -89,7 +89,7 @@ def test_a_message_that_lies_about_the_version_begins_nothing(
     saga_id = side.begin()
     lie = Hint(version=1, check_at_ms=None)
     message = side.message(saga_id, named)
-    refusal = open_attempt(side.rt, message, Direction.DO, lie, Because())
+    refusal = open_attempt(side.rt.recorder, message, Direction.DO, lie, Because())
     assert refusal is Refusal.NOT_READY
     assert side.row("SELECT 1 FROM orch.lease") is None
     side.close(side.open(saga_id, "s1"), Succeeded({}))
@@ -103,8 +103,10 @@ def test_a_lie_about_a_step_that_does_not_exist_keeps_no_saga_from_undoing(
     saga_id = side.begin()
     lie = Hint(version=1, check_at_ms=None)
     message = side.message(saga_id, "no-such-step")
-    open_attempt(side.rt, message, Direction.DO, lie, Because())
-    open_attempt(side.rt, message, Direction.UNDO, lie | {"version": 3}, Because())
+    open_attempt(side.rt.recorder, message, Direction.DO, lie, Because())
+    open_attempt(
+        side.rt.recorder, message, Direction.UNDO, lie | {"version": 3}, Because()
+    )
     side.close(side.open(saga_id, "s1"), Succeeded({}))
     failed = Failed({"type": "X", "message": "x"}, retryable=False)
     side.close(side.open(saga_id, "s2"), failed)
@@ -141,7 +143,7 @@ def test_a_late_result_is_recorded_though_the_work_of_its_connection_is_undone(
     side.run("UPDATE orch.lease SET until = now() - interval '1 s'")
     sweep.run()  # closes it as lost; due again at once
     side.open(saga_id, "s1")
-    work = side.rt.log.db.begin()
+    work = side.rt.db.begin()
     work.exec_driver_sql("SELECT 1")
     decision = side.close(late, Succeeded({"x": 1}), connection=work)
     assert decision.is_late
@@ -150,18 +152,20 @@ def test_a_late_result_is_recorded_though_the_work_of_its_connection_is_undone(
 
 
 def test_the_same_saga_may_be_started_by_two_producers(side: WorkerSide) -> None:
-    transaction = linear(1)
-    saga_id, definition = transaction.transaction_id, transaction.to_json()
-    log = side.rt.log
-    assert log.start(saga_id, definition, {"a": 1}, Because(actor="producer"))
+    transaction, log = linear(1), side.rt.log
+
+    def start(**data: int) -> Start:
+        return Start(transaction=transaction, initial_data=data)
+
+    assert log.begin(start(a=1), Because(actor="producer"))
     because = Because(task_id="5f1b5d9a-5b5a-4b0e-8f6e-000000000000", actor="w1@host")
-    assert not log.start(saga_id, definition, {"a": 1}, because)
+    assert log.begin(start(a=1), because) is None
     with pytest.raises(SagaConflict):
-        log.start(saga_id, definition, {"a": 2}, because)
+        log.begin(start(a=2), because)
 
 
 def test_a_schedule_whose_period_grows_goes_on(side: WorkerSide) -> None:
-    log = side.rt.log
+    log = side.rt.watch
     assert log.claim_tick("x", 0.001)
     assert log.claim_tick("x", 3_600.0)
     assert not log.claim_tick("x", 3_600.0)
@@ -191,9 +195,9 @@ def test_leases_that_cannot_be_expired_do_not_keep_others_from_it(
 def test_more_actions_than_pooled_connections_leave_room_for_the_lease_keeper(
     side: WorkerSide,
 ) -> None:
-    held = [side.rt.log.db.begin() for _ in range(24)]
+    held = [side.rt.db.begin() for _ in range(24)]
     try:
-        assert side.rt.log.db.rows("SELECT 1")[0][0] == 1
+        assert side.rt.db.rows("SELECT 1")[0][0] == 1
     finally:
         for one in held:
             one.close()
@@ -203,7 +207,7 @@ def test_times_are_told_in_utc_whatever_the_servers_zone(side: WorkerSide) -> No
     name = side.row("SELECT current_database()")
     assert name is not None
     side.run(f"ALTER DATABASE {name[0]} SET timezone TO 'Asia/Tokyo'")
-    side.rt.log.db.close()
+    side.rt.db.close()
     saga_id = side.begin()
     [event] = side.rt.log.read(saga_id).events
     assert str(event.recorded_at.tzinfo) == "UTC"
@@ -212,7 +216,7 @@ def test_times_are_told_in_utc_whatever_the_servers_zone(side: WorkerSide) -> No
 def test_an_action_may_think_longer_than_a_frozen_worker_may_hold_a_row(
     side: WorkerSide,
 ) -> None:
-    work = side.rt.log.db.begin(60)
+    work = side.rt.db.begin(60)
     limit = work.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar()
     work.close()
     assert limit == "1min"
@@ -221,13 +225,13 @@ def test_an_action_may_think_longer_than_a_frozen_worker_may_hold_a_row(
 def test_a_connection_that_died_in_the_pool_is_not_handed_to_an_action(
     side: WorkerSide,
 ) -> None:
-    side.rt.log.db.rows("SELECT 1")
+    side.rt.db.rows("SELECT 1")
     side.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE 'orchestration%%'"
         " AND datname = current_database()"
     )
-    work = side.rt.log.db.begin()
+    work = side.rt.db.begin()
     try:
         assert work.exec_driver_sql("SELECT 1").scalar() == 1
     finally:
@@ -240,5 +244,5 @@ def test_nobody_is_given_up_before_the_server_has_been_up_for_a_lease(
     saga_id = side.begin()
     side.open(saga_id, "s1")
     side.run("UPDATE orch.lease SET until = now() - interval '1 s'")
-    assert side.rt.log.expired(10, lease_s=1e6) == ()
-    assert [lease.step for lease in side.rt.log.expired(10, lease_s=0.1)] == ["s1"]
+    assert side.rt.watch.expired(10, lease_s=1e6) == ()
+    assert [lease.step for lease in side.rt.watch.expired(10, lease_s=0.1)] == ["s1"]

@@ -11,13 +11,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from orchestration.adapters.saga_records import Because
+from orchestration.adapters.saga_records import Because, Start
 from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import Hint, StepMessage
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.model import Direction, SagaTransaction
 from orchestration.core.saga.outcomes import Outcome
-from tasks.attempts import Claimed, close_attempt, open_attempt
+from orchestration.engine.acting import SagaDesk
+from orchestration.engine.attempts import Claimed, close_attempt, open_attempt
 from tasks.celery_app import app
 from tasks.runtime import Runtime, _make
 from tests.support.front import linear
@@ -50,7 +51,7 @@ class WorkerSide:
         """Record a saga's start, by default of a linear one; send nothing."""
         transaction = transaction or linear(options.pop("count", 2), **options)
         saga_id = transaction.transaction_id
-        self.rt.log.start(saga_id, transaction.to_json(), {}, Because())
+        self.rt.log.begin(Start(transaction=transaction, initial_data={}), Because())
         return saga_id
 
     def message(self, saga_id: str, step: str) -> StepMessage:
@@ -71,12 +72,12 @@ class WorkerSide:
     ) -> Claimed:
         """Claim a step; it must be free."""
         message = self.message(saga_id, step)
-        claimed = open_attempt(self.rt, message, direction, hint, Because())
+        claimed = open_attempt(self.rt.recorder, message, direction, hint, Because())
         assert isinstance(claimed, Claimed), claimed
         return claimed
 
     def close(self, claimed: Claimed, outcome: Outcome, **options: Any) -> Decision:
-        return close_attempt(self.rt, claimed, outcome, Because(), **options)
+        return close_attempt(self.rt.recorder, claimed, outcome, Because(), **options)
 
     def types(self, saga_id: str) -> list[str]:
         return [str(event.type) for event in self.rt.log.read(saga_id).events]
@@ -114,7 +115,10 @@ def worker_side(
     monkeypatch.setenv("ORCHESTRATION_LEASE_S", "0.2")
     monkeypatch.setenv("ORCHESTRATION_KEY_PREFIX", f"{uuid4().hex}_")
     sent = Sent()
-    rt = replace(_make(app), sender=sent)  # type: ignore[arg-type]  # a stand-in
+    made = _make(app)
+    recorder = replace(made.recorder, sender=sent)
+    door = replace(made.desk.door, recorder=recorder)
+    rt = replace(made, recorder=recorder, desk=SagaDesk(recorder, door))
     try:
         yield WorkerSide(rt, sent, database_url)
     finally:

@@ -17,19 +17,19 @@ from orchestration.core.saga.decide import (
     Decision,
     Refusal,
     advance,
-    check_after_claim,
     claim,
     settle,
-    wake_at,
 )
 from orchestration.core.saga.events import STARTED, EventType, NewFact, SagaEvent
-from orchestration.core.saga.fold import PhaseStatus, SagaView, apply, fold
+from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import (
     Direction,
     SagaTransaction,
     definition_hash,
 )
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
+from orchestration.core.saga.timing import check_after_claim, wake_at
+from orchestration.core.saga.view import PhaseStatus, SagaView
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=15)
@@ -225,14 +225,11 @@ class World:
             outcome=outcome,
             now=self.now,
         )
-        if decision.is_late:
+        if decision.is_late and decision.view.undo == before.undo:
             same = replace(self.view, version=0, late=frozenset())
             assert replace(decision.view, version=0, late=frozenset()) == same
         if decision.facts:
-            check_at = decision.check_at
-            if before.state.is_over:  # appended beside the side tables
-                check_at = None
-            self._record(decision.facts, check_at)
+            self._record(decision.facts, decision.check_at)
         assert decision.view == self.view
         if self.leases.get((step, direction)) is attempt:
             del self.leases[step, direction]
@@ -240,6 +237,7 @@ class World:
 
     def _go_on(self, attempt: Attempt, outcome: Outcome, decision: Decision) -> None:
         if decision.is_late:
+            self._send(decision)
             return
         message = attempt.message
         tail, lines = message.tail, decision.lines

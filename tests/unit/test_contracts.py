@@ -14,6 +14,7 @@ def test_task_names_and_queues_are_what_others_rely_on() -> None:
     assert contracts.STEP_TASKS == {
         Direction.DO: "saga.step",
         Direction.UNDO: "saga.compensate",
+        Direction.PROBE: "saga.probe",
     }
     assert (contracts.SAGA_SWEEP, contracts.PROVENANCE_SEQUENCE) == (
         "saga.sweep",
@@ -33,7 +34,11 @@ def test_a_start_message_is_json() -> None:
 
 
 def test_messages_have_these_fields() -> None:
-    assert set(get_type_hints(contracts.Hint)) == {"version", "check_at_ms"}
+    assert set(get_type_hints(contracts.Hint)) == {
+        "version",
+        "check_at_ms",
+        "gives_up",
+    }
     assert set(get_type_hints(contracts.StepMessage)) == {
         "saga_id",
         "step",

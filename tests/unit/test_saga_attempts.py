@@ -6,13 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from orchestration.core.saga.decide import (
-    RETRY_SLACK,
-)
 from orchestration.core.saga.execution import execution_of
-from orchestration.core.saga.fold import PhaseStatus
 from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.outcomes import Failed, Lost, Succeeded
+from orchestration.core.saga.timing import RETRY_SLACK
+from orchestration.core.saga.view import PhaseStatus
 from tests.unit.scripted import (
     DO,
     FOR_GOOD,
@@ -243,11 +241,6 @@ def test_a_failure_told_of_an_attempt_that_succeeded_is_late() -> None:
     assert script.view.completed == ("a",)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="DESIGN 5: a late result of a step that has been undone already is undone "
-    "again in a new round; it is recorded only, and its effect stays",
-)
 def test_a_late_effect_of_an_undone_step_is_undone_again() -> None:
     script = Script(step("a", on_unknown="COMPENSATE"), step("b"))
     script.do("a", LOST)

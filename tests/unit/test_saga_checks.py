@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.core.saga.checks import MAX_MS, MAX_STEPS, definition_faults
+from orchestration.core.saga.checks import MAX_STEPS, definition_faults
 from orchestration.core.saga.model import RetryPolicy, SagaStep, SagaTransaction
+from orchestration.core.saga.step_checks import MAX_MS
 from tests.unit.sagas import graphs
 from tests.unit.scripted import saga, step
 
@@ -133,7 +134,9 @@ def test_a_saga_has_one_pivot_at_most() -> None:
 
 @pytest.mark.parametrize("policy", ["RETRY", "COMPENSATE"])
 def test_a_pivot_of_unknown_outcome_can_only_escalate(policy: str) -> None:
-    assert "can only ESCALATE" in faults_of(step("a", is_pivot=True, on_unknown=policy))
+    assert "can only PROBE or ESCALATE" in faults_of(
+        step("a", is_pivot=True, on_unknown=policy)
+    )
     assert faults_of(step("a", is_pivot=True, on_unknown="ESCALATE")) == ""
 
 

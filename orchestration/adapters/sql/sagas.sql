@@ -1,13 +1,19 @@
--- name: start
+-- name: begin
 -- Begin a saga, or learn that it exists.
-SELECT * FROM orch.saga_start(%s, %s, %s::uuid, %s::uuid, %s::uuid, %s, %s, %s, %s)
-
--- name: transition
--- Record a decision; see the function.
-SELECT * FROM orch.saga_transition(
-    %s, %s, %s::uuid[], %s::text[], %s::bytea[], %s::uuid, %s::uuid, %s, %s,
-    %s, %s, %s, %s, %s, %s, %s, %s, %s::uuid, %s, %s, %s
+SELECT * FROM orch.saga_begin(
+    %s, %s, %s::uuid, %s::uuid, %s::uuid, %s, %s, %s, %s, %s, %s, %s, %s::jsonb
 )
+
+-- name: record
+-- Record a decision; see the function.
+SELECT * FROM orch.saga_record(
+    %s, %s, %s::uuid[], %s::text[], %s::bytea[], %s::uuid, %s::uuid, %s, %s,
+    %s, %s, %s, %s, %s, %s, %s, %s, %s::uuid, %s, %s, %s, %s, %s, %s, %s::jsonb
+)
+
+-- name: count_open
+-- How many sagas are open, counted no further than asked.
+SELECT count(*) FROM (SELECT FROM orch.open_saga LIMIT %s) AS found
 
 -- name: read
 -- A saga's events and the database's clock.
@@ -27,18 +33,20 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE orch.open_saga AS o
-SET resends = o.resends + 1,
-    check_at = clock_timestamp()
-        + least(interval '10 s' * power(2, least(o.resends, 10)), interval '5 min')
+SET check_at = clock_timestamp() + interval '10 s'
 FROM due
 WHERE o.saga_id = due.saga_id
-RETURNING o.saga_id, o.check_at
+RETURNING o.saga_id, o.is_unsent
 
--- name: look_earlier
--- Bring a saga's next look forward, unless it has moved on.
+-- name: look_at
+-- Set a saga's next look, unless it has moved on.
 UPDATE orch.open_saga
-SET check_at = least(check_at, %s)
+SET check_at = %s
 WHERE saga_id = %s AND version = %s
+
+-- name: take_locks
+-- All locks of a saga or none; see the function.
+SELECT orch.saga_locks(%s, %s::text[])
 
 -- name: expired
 -- Attempts whose holder has not been heard of in time, though it could have been.
@@ -89,31 +97,105 @@ FROM unnest(%s::text[]) AS s (saga_id)
 LEFT JOIN orch.open_saga AS o USING (saga_id)
 WHERE o.saga_id IS NULL OR o.state NOT IN ('RUNNING', 'COMPENSATING')
 
--- name: list
--- Sagas, newest first; open ones and ended ones.
-SELECT *
+-- name: find
+-- Sagas, newest first; open ones and ended ones. A cursor is the start and id of the
+-- last one seen.
+SELECT found.*, a.attributes
 FROM (
-    SELECT saga_id, name, state, started_at, NULL::timestamptz, waiting_for
-    FROM orch.open_saga
-    WHERE (%s::text IS NULL OR state = %s) AND (%s::text IS NULL OR name = %s)
+    SELECT
+        o.saga_id, o.name, o.state, o.started_at, NULL::timestamptz AS ended_at,
+        o.waiting_for, o.parent
+    FROM orch.open_saga AS o
     UNION ALL
-    (
-        SELECT saga_id, name, state, started_at, ended_at, NULL
-        FROM orch.ended_saga
-        WHERE (%s::text IS NULL OR state = %s) AND (%s::text IS NULL OR name = %s)
-        ORDER BY ended_at DESC
-        LIMIT %s
-    )
+    SELECT e.saga_id, e.name, e.state, e.started_at, e.ended_at, NULL, NULL
+    FROM orch.ended_saga AS e
 ) AS found
-ORDER BY started_at DESC
+LEFT JOIN orch.search_attributes AS a USING (saga_id)
+WHERE (%(state)s::text IS NULL OR found.state = %(state)s)
+    AND (%(name)s::text IS NULL OR found.name = %(name)s)
+    AND (%(attributes)s::jsonb IS NULL OR a.attributes @> %(attributes)s::jsonb)
+    AND (%(since)s::timestamptz IS NULL OR found.started_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR found.started_at < %(until)s)
+    AND (
+        %(after_at)s::timestamptz IS NULL
+        OR (found.started_at, found.saga_id) < (%(after_at)s::timestamptz, %(after_id)s)
+    )
+ORDER BY found.started_at DESC, found.saga_id DESC
+LIMIT %(limit)s
+
+-- name: letters
+-- Undos that failed for good, longest first.
+SELECT d.saga_id, o.name, d.step, d.error, d.since, d.tries, d.next_try_at
+FROM orch.dead_letter AS d
+LEFT JOIN orch.open_saga AS o USING (saga_id)
+WHERE (%s::text IS NULL OR d.saga_id = %s)
+ORDER BY d.since, d.saga_id, d.step
 LIMIT %s
 
--- name: heal
--- Rebuild a saga's side tables from what its events fold to; see the function.
-SELECT orch.saga_heal(
-    %s, %s, %s, %s, %s, %s, %s, %s,
-    %s::text[], %s::text[], %s::integer[], %s::uuid[], %s::timestamptz[], %s
+-- name: due_letters
+-- Sagas whose failed undos are to be tried again now; each is put off by a minute, so
+-- that a process that dies with one leaves it to a later one.
+UPDATE orch.dead_letter AS d
+SET next_try_at = clock_timestamp() + interval '1 min'
+WHERE (d.saga_id, d.step) IN (
+    SELECT l.saga_id, l.step
+    FROM orch.dead_letter AS l
+    WHERE l.next_try_at <= clock_timestamp()
+    ORDER BY l.next_try_at
+    LIMIT %s
+    FOR UPDATE SKIP LOCKED
 )
+RETURNING d.saga_id, d.step
+
+-- name: due_notices
+-- Words to deliver now; each is put off, longer every time it fails.
+UPDATE orch.notice AS n
+SET tries = n.tries + 1,
+    due_at = clock_timestamp() + interval '5 s' * power(2, least(n.tries, 10))
+WHERE n.notice_id IN (
+    SELECT d.notice_id
+    FROM orch.notice AS d
+    WHERE d.due_at <= clock_timestamp()
+    ORDER BY d.due_at
+    LIMIT %s
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING
+    n.notice_id, n.saga_id, n.name, n.state, n.version, n.recorded_at, n.error, n.tries
+
+-- name: drop_notice
+DELETE FROM orch.notice WHERE notice_id = %s
+
+-- name: retire
+-- Forget the rows of sagas that ended long ago; their events stay.
+WITH gone AS (
+    DELETE FROM orch.ended_saga
+    WHERE saga_id IN (
+        SELECT saga_id
+        FROM orch.ended_saga
+        WHERE ended_at < clock_timestamp() - make_interval(secs => %s)
+        ORDER BY ended_at
+        LIMIT %s
+    )
+    RETURNING saga_id
+), found_by AS (
+    DELETE FROM orch.search_attributes AS a USING gone WHERE a.saga_id = gone.saga_id
+)
+SELECT count(*) FROM gone
+
+-- name: heal
+-- Rebuild a saga's side tables from what its events fold to; see the functions.
+SELECT
+    orch.saga_heal(
+        %(saga)s, %(version)s, %(name)s, %(state)s, %(is_over)s, %(gives_up)s,
+        %(started_at)s, %(ended_at)s, %(steps)s::text[], %(directions)s::text[],
+        %(attempts)s::integer[], %(owners)s::uuid[], %(until)s::timestamptz[],
+        %(lease_s)s
+    ),
+    orch.saga_heal_beside(
+        %(saga)s, %(parent)s, %(locks)s::text[], %(fences)s::bigint[],
+        %(attributes)s::jsonb
+    )
 
 -- name: claim_tick
 -- One process per slot of a schedule, on the database's clock; none if it is taken.

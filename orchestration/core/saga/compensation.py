@@ -26,6 +26,7 @@ def compensation_waves(
     done: Sequence[str],
     unknown: Set[str],
     failed: Set[str],
+    denied: Set[str] = frozenset(),
 ) -> Waves:
     """Plan the rollback of a saga that has given up before its pivot.
 
@@ -36,12 +37,20 @@ def compensation_waves(
             they settled, oldest first.
         unknown: Which of ``done`` have an unknown outcome.
         failed: Steps that failed cleanly; only SELECTIVE undoes these.
+        denied: The pivot, if an operator said that it did not come about: among
+            ``done`` and ``unknown``, to have its own compensation called.
 
     Returns:
-        Names of steps with a compensation; no step twice, and never the pivot,
-        whose compensation is for an operator to call.
+        Names of steps with a compensation; no step twice, and the pivot only if it
+        was denied.
     """
-    can_undo = {s.name for s in plan.steps if s.compensation and not s.is_pivot}
+    can_undo = {
+        step.name
+        for step in plan.steps
+        if step.can_be_undone
+        and step.name not in plan.instances  # its instances are undone
+        and (not step.is_pivot or step.name in denied)
+    }
     undoable = [name for name in done if name in can_undo]
     match strategy:
         case CompensationStrategy.BACKWARD:
@@ -67,7 +76,9 @@ def kept_steps(
     return tuple(
         name
         for name in completed
-        if plan.by_name[name].compensation and not _is_selected(plan, name)
+        if plan.by_name[name].can_be_undone
+        and name not in plan.instances
+        and not _is_selected(plan, name)
     )
 
 

@@ -9,42 +9,37 @@ the first of them record it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from orchestration.core.saga.compensation import compensation_waves, kept_steps
 from orchestration.core.saga.events import STARTED, EventType, NewFact, SagaEvent
-from orchestration.core.saga.fold import Phase, PhaseStatus, SagaView, apply
-from orchestration.core.saga.model import (
-    CompensationStrategy,
-    Direction,
-    OnCompensationFailure,
-    SagaState,
-    UnknownPolicy,
-)
+from orchestration.core.saga.fold import apply
+from orchestration.core.saga.forward import without_agent, without_agent_undo
+from orchestration.core.saga.model import Direction, OnFailure, SagaState
 from orchestration.core.saga.outcomes import (
     Outcome,
     Succeeded,
     late_fact,
     outcome_fact,
 )
-from orchestration.core.saga.plan import MAX_STRETCH
+from orchestration.core.saga.timing import check_at, is_overdue, probes, ready
+from orchestration.core.saga.undoing import (
+    chained,
+    compensation_plan,
+    current_wave,
+    failed_undos,
+)
+from orchestration.core.saga.view import Phase, PhaseStatus, SagaView
 
 __all__ = [
-    "RESEND_AFTER",
     "Decision",
     "Refusal",
     "advance",
-    "check_after_claim",
     "claim",
+    "overdue",
+    "record",
     "settle",
-    "wake_at",
 ]
-
-# A message that nobody has claimed within this time is sent again.
-RESEND_AFTER = timedelta(seconds=10)
-# Short waits end by a message of their own; the sweep looks only when it is late.
-RETRY_SLACK = timedelta(seconds=2)
 
 
 class Refusal(StrEnum):
@@ -66,6 +61,9 @@ class Decision:
         view: The saga once they are recorded.
         lines: Stretches of steps to send, each as a chain; several as a group.
         direction: Whether the lines do or undo.
+        probes: Steps whose agents are to be asked what became of them.
+        attends: Whether the saga needs what is not an agent's to do: locks, or a
+            word with its children or its parent.
         check_at: When somebody should look again if nothing has moved by then.
         is_late: The outcome came too late to count.
     """
@@ -74,8 +72,15 @@ class Decision:
     view: SagaView
     lines: tuple[tuple[str, ...], ...] = ()
     direction: Direction = Direction.DO
+    probes: tuple[str, ...] = ()
+    attends: bool = False
     check_at: datetime | None = None
     is_late: bool = False
+
+    @property
+    def sends(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self.lines or self.probes or self.attends)
 
 
 def claim(
@@ -86,27 +91,21 @@ def claim(
     Args:
         view: The saga now.
         step: Name of the step.
-        direction: Whether it is to be done or undone.
+        direction: Whether it is to be done, undone or asked about.
         token: Of the delivery that asks.
         now: The database's clock.
     """
     phase = view.phase(step, direction)
-    if phase.status is PhaseStatus.RUNNING:
+    if phase.is_open:
         return Refusal.HELD
-    if direction is Direction.DO:
-        if view.state is not SagaState.RUNNING or view.cause is not None:
-            return Refusal.ENDED
-        allowed = view.plan.needs(step) <= set(view.completed)
-    else:
-        if view.state is not SagaState.COMPENSATING:
-            return Refusal.ENDED
-        allowed = step in _current_wave(view)
+    if refusal := _not_allowed(view, step, direction):
+        return refusal
     if phase.status not in (PhaseStatus.IDLE, PhaseStatus.WAITING):
         return Refusal.SETTLED
-    if not allowed:
-        return Refusal.NOT_READY
-    if phase.due_at is not None and phase.due_at > now:
+    if not phase.is_ready(now):
         return Refusal.NOT_DUE
+    if step not in ready(view, direction, now):
+        return Refusal.NOT_READY
     return NewFact(
         STARTED[direction],
         {
@@ -116,6 +115,19 @@ def claim(
             "token": token,
         },
     )
+
+
+def _not_allowed(view: SagaView, step: str, direction: Direction) -> Refusal | None:
+    """Return why nobody may begin with anything of the kind, or None."""
+    if step not in view.plan.by_name:
+        return Refusal.NOT_READY
+    if direction is Direction.UNDO:
+        return None if view.state is SagaState.COMPENSATING else Refusal.ENDED
+    if view.state is not SagaState.RUNNING:
+        return Refusal.ENDED
+    if direction is Direction.DO and view.cause is not None:
+        return Refusal.ENDED
+    return None
 
 
 def settle(
@@ -136,28 +148,32 @@ def settle(
     """
     phase = view.phase(step, direction)
     if (phase.attempt, phase.token) == (attempt, token):
-        if phase.status is PhaseStatus.RUNNING:
+        if phase.is_open:
             fact = outcome_fact(view, step, direction, phase, outcome, now)
-            after = advance(_record(view, fact, now), now, before=view)
-            return replace(after, facts=(fact, *after.facts))
+            return _then(view, fact, now, before=view)
         if _is_told_again(phase, outcome):
             following = advance(view, now)
             return Decision(view=view) if following.facts else following
     if (step, direction, attempt, phase.round) in view.late:
         return Decision(view=view, is_late=True)
     late = late_fact(step, direction, attempt, phase.round, outcome)
-    view = _record(view, late, now)
+    after = record(view, late, now)
     # Recording it sets the saga's next look anew: it must not be lost by that.
-    following = advance(view, now)
-    check_at = now if following.facts else following.check_at
-    return Decision(facts=(late,), view=view, check_at=check_at, is_late=True)
+    following = advance(after, now, before=view)
+    if after.undo == view.undo:
+        look_at = now if following.facts else following.check_at
+        return Decision(facts=(late,), view=after, check_at=look_at, is_late=True)
+    # It landed after its undo, which therefore is to be done once more.
+    return replace(following, facts=(late, *following.facts), is_late=True)
 
 
 def _is_told_again(phase: Phase, outcome: Outcome) -> bool:
     """Whether this outcome is the one that closed its attempt."""
+    if phase.status is PhaseStatus.IDLE:  # it is to be done once more
+        return True
     if isinstance(outcome, Succeeded):
         return phase.status is PhaseStatus.DONE
-    if phase.status in (PhaseStatus.RUNNING, PhaseStatus.DONE):
+    if phase.is_open or phase.status is PhaseStatus.DONE:
         return False
     return phase.error == outcome.error
 
@@ -174,181 +190,178 @@ def advance(
             what has become ready since is sent. None: send all that is ready.
     """
     if view.state.is_final:
-        return Decision(view=view)
+        return Decision(view=view, attends=_attends(view, before))
     if view.state is SagaState.COMPENSATING:
         return _undo_on(view, now, before)
-    if len(view.completed) == len(view.plan.steps):
-        return _and(view, now, NewFact(EventType.SAGA_COMPLETED))
+    if view.cause is None and (fact := without_agent(view, now)):
+        return _then(view, fact, now, before=before)
+    if len(view.satisfied) == len(view.plan.steps):
+        if view.is_cancelled:  # the last step was the pivot, and it was done
+            return _refuse_cancel(view, now, before)
+        return _then(view, NewFact(EventType.SAGA_COMPLETED), now, before=before)
     if view.cause is None and now >= view.deadline:
         fact = NewFact(EventType.SAGA_TIMED_OUT)
-        after = _give_up(_record(view, fact, now), now)
-        return replace(after, facts=(fact, *after.facts))
+        return _then(view, fact, now, before=before)
     if view.cause is not None:
-        return _give_up(view, now)
-    ready = _ready(view, now)
-    check_at = _check_at(view, now, awaits_claim=bool(ready))
-    if before is not None and before.state is SagaState.RUNNING:
-        sent = _ready(before, now)
-        ready = tuple(name for name in ready if name not in sent)
-    done = set(view.completed)
-    lines = tuple(view.plan.stretch(name, done) for name in ready)
-    return Decision(view=view, lines=lines, check_at=check_at)
+        return _give_up(view, now, before)
+    return _send(view, Direction.DO, now, before)
 
 
-def _record(view: SagaView, fact: NewFact, now: datetime) -> SagaView:
+def overdue(decision: Decision, now: datetime) -> Decision:
+    """Leave out what has been ready for a moment only: its message is on its way."""
+    view = decision.view
+    return replace(
+        decision,
+        lines=tuple(
+            line
+            for line in decision.lines
+            if is_overdue(view, line[0], decision.direction, now)
+        ),
+        probes=tuple(
+            name
+            for name in decision.probes
+            if is_overdue(view, name, Direction.PROBE, now)
+        ),
+    )
+
+
+def record(view: SagaView, fact: NewFact, now: datetime) -> SagaView:
+    """Return the saga as it will be once a fact is recorded."""
     event = SagaEvent(view.version + 1, fact.type, fact.data, now)
     return apply(view, event)
 
 
-def _and(view: SagaView, now: datetime, fact: NewFact) -> Decision:
-    return Decision(facts=(fact,), view=_record(view, fact, now))
-
-
-def _ready(view: SagaView, now: datetime) -> tuple[str, ...]:
-    out = []
-    for name in view.plan.ready(set(view.completed)):
-        phase = view.phase(name, Direction.DO)
-        is_due = phase.status is PhaseStatus.WAITING and (phase.due_at or now) <= now
-        if phase.status is PhaseStatus.IDLE or is_due:
-            out.append(name)
-    return tuple(out)
-
-
-def _give_up(view: SagaView, now: datetime) -> Decision:
-    """Turn a saga with a cause to undoing, once nothing runs any more."""
-    if view.running(Direction.DO):
-        return Decision(view=view)  # their leases bound the wait
-    unresolved = [
-        name
-        for name in view.settled(PhaseStatus.UNKNOWN)
-        if view.plan.by_name[name].unknown_policy is UnknownPolicy.ESCALATE
-    ]
-    if unresolved or view.pivot_committed:
-        cause = view.cause or {}
-        why = "outcome unknown" if unresolved else "gave up after the pivot"
-        data = {"reason": why, "steps": unresolved, "cause": dict(cause)}
-        return _and(view, now, NewFact(EventType.SAGA_PAUSED, data))
-    fact = _compensation_plan(view)
-    after = _undo_on(_record(view, fact, now), now, None)
+def _then(
+    view: SagaView, fact: NewFact, now: datetime, *, before: SagaView | None
+) -> Decision:
+    """Record a fact, and go on deciding from there."""
+    after = advance(record(view, fact, now), now, before=before)
     return replace(after, facts=(fact, *after.facts))
 
 
-def _compensation_plan(view: SagaView) -> NewFact:
-    strategy = CompensationStrategy(view.transaction.compensation_strategy)
-    # Waiting for another attempt after a lost one: it may have taken effect.
-    waiting = [
+def _attends(view: SagaView, before: SagaView | None) -> bool:
+    """Whether locks, children or a parent are waiting for a word.
+
+    After a change (``before``) only if it is of their concern; looking at a saga that
+    stands still, always.
+    """
+    if view.lacks_locks and view.cause is None and before is None:
+        return True
+    if view.parent is not None and view.state.is_final:
+        return before is None or before.state is not view.state
+    awaited = _awaited_sagas(view)
+    if not awaited:
+        return False
+    if before is None or before.state is not view.state:
+        return True
+    is_turned = (before.cause is None) is not (view.cause is None)
+    return is_turned or awaited != _awaited_sagas(before)
+
+
+def _awaited_sagas(view: SagaView) -> frozenset[tuple[Direction, str]]:
+    return frozenset(
+        (direction, phase.awaits["saga"])
+        for direction in (Direction.DO, Direction.UNDO)
+        for phase in view.side(direction).values()
+        if phase.status is PhaseStatus.AWAITING and "saga" in phase.awaits
+    )
+
+
+def _send(
+    view: SagaView, direction: Direction, now: datetime, before: SagaView | None
+) -> Decision:
+    """Decide to send what is ready, or has become so since ``before``."""
+    names, asked = ready(view, direction, now), probes(view, now)
+    if before is not None and before.state is view.state:
+        sent, sent_probes = ready(before, direction, now), probes(before, now)
+        names = tuple(name for name in names if name not in sent)
+        asked = tuple(name for name in asked if name not in sent_probes)
+    done = view.satisfied
+    return Decision(
+        view=view,
+        lines=tuple(view.plan.stretch(name, done) for name in names),
+        direction=direction,
+        probes=asked,
+        attends=_attends(view, before),
+        check_at=check_at(view, now),
+    )
+
+
+def _refuse_cancel(view: SagaView, now: datetime, before: SagaView | None) -> Decision:
+    data = {"reason": "the point of no return is behind"}
+    fact = NewFact(EventType.SAGA_CANCEL_REFUSED, data)
+    return _then(view, fact, now, before=before)
+
+
+def _give_up(view: SagaView, now: datetime, before: SagaView | None) -> Decision:
+    """Turn a saga with a cause to undoing, once nothing runs any more."""
+    asked = probes(view, now)
+    if any(phase.is_open for phase in view.do.values() if not _is_signal(phase)):
+        return _settling(view, now, before, asked)
+    if probes(view):
+        return _settling(view, now, before, asked)
+    if view.pivot_committed and view.is_cancelled:
+        return _refuse_cancel(view, now, before)
+    unresolved = [
         name
-        for name, phase in view.do.items()
-        if phase.status is PhaseStatus.WAITING and phase.recoveries
+        for name in view.settled(PhaseStatus.UNKNOWN)
+        if not view.plan.by_name[name].unknown_policy.is_undone
     ]
-    unknown = {*view.settled(PhaseStatus.UNKNOWN), *waiting}
-    done = [*view.settled(PhaseStatus.DONE, PhaseStatus.UNKNOWN), *waiting]
-    waves = compensation_waves(
-        view.plan,
-        strategy,
-        done=done,
-        unknown=unknown,
-        failed=set(view.settled(PhaseStatus.FAILED)),
-    )
-    return NewFact(
-        EventType.COMPENSATION_STARTED,
-        {
-            "cause": dict(view.cause or {}),
-            "strategy": strategy,
-            "waves": [list(wave) for wave in waves],
-            "kept_steps": list(kept_steps(view.plan, strategy, view.completed)),
-        },
-    )
+    if unresolved or view.pivot_committed:
+        why = "outcome unknown" if unresolved else "gave up after the pivot"
+        cause = dict(view.cause or {})
+        data = {"reason": why, "steps": unresolved, "cause": cause}
+        return _then(view, NewFact(EventType.SAGA_PAUSED, data), now, before=before)
+    halts = view.transaction.on_failure is OnFailure.HALT
+    if halts and (view.cause or {}).get("reason") not in _ASKED_FOR:
+        cause = {"cause": dict(view.cause or {})}
+        return _then(view, NewFact(EventType.SAGA_HALTED, cause), now, before=before)
+    return _then(view, compensation_plan(view), now, before=before)
 
 
-def _current_wave(view: SagaView) -> tuple[str, ...]:
-    """Return the first wave that has not settled; () if all have, or one halted."""
-    halts = view.transaction.on_compensation_failure is OnCompensationFailure.HALT
-    for wave in view.waves:
-        statuses = [view.phase(name, Direction.UNDO).status for name in wave]
-        if not all(s in (PhaseStatus.DONE, PhaseStatus.FAILED) for s in statuses):
-            return wave
-        if halts and PhaseStatus.FAILED in statuses:
-            return ()
-    return ()
+_ASKED_FOR = ("cancelled", "undone with its parent")
+
+
+def _is_signal(phase: Phase) -> bool:
+    return "signal" in phase.awaits and phase.status is PhaseStatus.AWAITING
+
+
+def _settling(
+    view: SagaView, now: datetime, before: SagaView | None, asked: tuple[str, ...]
+) -> Decision:
+    """Wait for what still runs: leases, children's answers and probes bound it."""
+    if before is not None:
+        sent = probes(before, now)
+        asked = tuple(name for name in asked if name not in sent)
+    return Decision(
+        view=view,
+        probes=asked,
+        attends=_attends(view, before),
+        check_at=check_at(view, now),
+    )
 
 
 def _undo_on(view: SagaView, now: datetime, before: SagaView | None) -> Decision:
-    wave = _current_wave(view)
+    if fact := without_agent_undo(view):
+        return _then(view, fact, now, before=before)
+    wave = current_wave(view)
     if not wave:
-        failed = [n for n, p in view.undo.items() if p.status is PhaseStatus.FAILED]
-        if failed:
-            data = {"failed": sorted(failed)}
-            return _and(view, now, NewFact(EventType.COMPENSATION_FAILED, data))
-        return _and(view, now, NewFact(EventType.COMPENSATION_COMPLETED))
-    ready = tuple(name for name in wave if _may_undo(view, name, now))
-    check_at = _check_at(view, now, awaits_claim=bool(ready))
-    if before is not None and _current_wave(before) == wave:
-        # Whoever began the wave has sent it; a lost undo is ready anew.
-        ready = tuple(n for n in ready if not _may_undo(before, n, now))
-    lines: tuple[tuple[str, ...], ...] = tuple((name,) for name in ready)
-    if ready == wave and len(wave) == 1:  # waves of one go out as one chain
-        lines = (_chained(view, wave),)
-    return Decision(view=view, lines=lines, direction=Direction.UNDO, check_at=check_at)
+        return _then(view, _end_of_undoing(view), now, before=before)
+    decision = _send(view, Direction.UNDO, now, before)
+    if before is not None and current_wave(before) != wave:
+        # A new wave: all of it is to be sent, whatever of it may have been ready.
+        decision = _send(view, Direction.UNDO, now, None)
+        decision = replace(decision, attends=_attends(view, before))
+    lines: tuple[tuple[str, ...], ...] = tuple((line[0],) for line in decision.lines)
+    if len(lines) == len(wave) == 1:  # waves of one go out as one chain
+        lines = (chained(view, wave),)
+    return replace(decision, lines=lines, probes=())
 
 
-def _chained(view: SagaView, wave: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the steps of this wave of one and of those of one that follow it."""
-    at = view.waves.index(wave)
-    out: list[str] = []
-    for following in view.waves[at : at + MAX_STRETCH]:
-        if len(following) > 1:
-            break
-        out += following
-    return tuple(out)
-
-
-def _may_undo(view: SagaView, name: str, now: datetime) -> bool:
-    phase = view.phase(name, Direction.UNDO)
-    is_due = phase.status is PhaseStatus.WAITING and (phase.due_at or now) <= now
-    return phase.status is PhaseStatus.IDLE or is_due
-
-
-def wake_at(view: SagaView, now: datetime | None = None) -> datetime | None:
-    """Return when time alone will move the saga: a due retry, or its deadline.
-
-    Args:
-        view: The saga now.
-        now: The database's clock: retries that are due by then have been sent and
-            are sent again like any message. None: they count as well.
-    """
-    if view.state.is_final:
-        return None
-    is_doing = view.state is SagaState.RUNNING
-    if is_doing and view.cause is not None:
-        return None  # it only waits for what still runs, which has leases
-    side = view.do if is_doing else view.undo
-    due = [p.due_at for p in side.values() if p.status is PhaseStatus.WAITING]
-    times = [at + RETRY_SLACK for at in due if at is not None]
-    if now is not None:
-        times = [at for at in times if at > now]
-    if is_doing:
-        times.append(view.deadline)
-    return min(times, default=None)
-
-
-def check_after_claim(
-    view: SagaView, step: str, direction: Direction, now: datetime
-) -> datetime | None:
-    """Return when to look again once ``step`` has been claimed from this view.
-
-    Its lease bounds the step itself; others may still wait for their claim.
-    """
-    if direction is Direction.DO:
-        others = [name for name in _ready(view, now) if name != step]
-    else:
-        wave = _current_wave(view)
-        others = [n for n in wave if n != step and _may_undo(view, n, now)]
-    return _check_at(view, now, awaits_claim=bool(others))
-
-
-def _check_at(view: SagaView, now: datetime, *, awaits_claim: bool) -> datetime | None:
-    at = wake_at(view, now)
-    if not awaits_claim:
-        return at
-    return min(now + RESEND_AFTER, at) if at else now + RESEND_AFTER
+def _end_of_undoing(view: SagaView) -> NewFact:
+    if failed := failed_undos(view):
+        data = {"failed": sorted(failed)}
+        return NewFact(EventType.COMPENSATION_FAILED, data)
+    if view.rewinds:
+        return NewFact(EventType.SAGA_RETRIED, {"steps": list(view.rewinds)})
+    return NewFact(EventType.COMPENSATION_COMPLETED)

@@ -1,8 +1,8 @@
 """The facts of a saga's life: event types, their identity, and how they read.
 
 Every event's id is a uuid5 of what happened, so that two processes that record the
-same fact write one event: a step's events by (saga, step, type, attempt, round), the
-saga's own by (saga, type, version at which it was decided).
+same fact write one event: an attempt's events by (saga, step, type, attempt, round),
+all others by (saga, type, version at which it was decided).
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ class EventType(StrEnum):
     STEP_TIMED_OUT = "STEP_TIMED_OUT"
     STEP_UNKNOWN = "STEP_UNKNOWN"
     STEP_LATE_RESULT = "STEP_LATE_RESULT"
+    STEP_SKIPPED = "STEP_SKIPPED"
+    STEP_EXPANDED = "STEP_EXPANDED"
+    STEP_GATHERED = "STEP_GATHERED"
+    STEP_WAITING = "STEP_WAITING"
+    STEP_PROBE_STARTED = "STEP_PROBE_STARTED"
+    STEP_PROBED = "STEP_PROBED"
+    STEP_PROBE_FAILED = "STEP_PROBE_FAILED"
+    STEP_RESOLVED = "STEP_RESOLVED"
+    SIGNAL_RECEIVED = "SIGNAL_RECEIVED"
+    LOCKS_ACQUIRED = "LOCKS_ACQUIRED"
     SAGA_TIMED_OUT = "SAGA_TIMED_OUT"
     COMPENSATION_STARTED = "COMPENSATION_STARTED"
     STEP_COMPENSATION_STARTED = "STEP_COMPENSATION_STARTED"
@@ -36,7 +46,18 @@ class EventType(StrEnum):
     STEP_COMPENSATION_FAILED = "STEP_COMPENSATION_FAILED"
     COMPENSATION_COMPLETED = "COMPENSATION_COMPLETED"
     COMPENSATION_FAILED = "COMPENSATION_FAILED"
+    COMPENSATION_REQUESTED = "COMPENSATION_REQUESTED"
+    COMPENSATION_RETRIED = "COMPENSATION_RETRIED"
+    COMPENSATION_REPLAYED = "COMPENSATION_REPLAYED"
+    COMPENSATION_SKIPPED = "COMPENSATION_SKIPPED"
+    COMPENSATION_RESOLVED = "COMPENSATION_RESOLVED"
     SAGA_PAUSED = "SAGA_PAUSED"
+    SAGA_RESUMED = "SAGA_RESUMED"
+    SAGA_RETRIED = "SAGA_RETRIED"
+    SAGA_CANCEL_REQUESTED = "SAGA_CANCEL_REQUESTED"
+    SAGA_CANCEL_REFUSED = "SAGA_CANCEL_REFUSED"
+    SAGA_HALTED = "SAGA_HALTED"
+    SAGA_REWOUND = "SAGA_REWOUND"
     SAGA_COMPLETED = "SAGA_COMPLETED"
 
 
@@ -44,14 +65,17 @@ class EventType(StrEnum):
 STARTED = {
     Direction.DO: EventType.STEP_STARTED,
     Direction.UNDO: EventType.STEP_COMPENSATION_STARTED,
+    Direction.PROBE: EventType.STEP_PROBE_STARTED,
 }
 COMPLETED = {
     Direction.DO: EventType.STEP_COMPLETED,
     Direction.UNDO: EventType.STEP_COMPENSATED,
+    Direction.PROBE: EventType.STEP_PROBED,
 }
 FAILED = {
     Direction.DO: EventType.STEP_FAILED,
     Direction.UNDO: EventType.STEP_COMPENSATION_FAILED,
+    Direction.PROBE: EventType.STEP_PROBE_FAILED,
 }
 
 _SAGAS = uuid5(NAMESPACE_URL, "urn:agent-foundation-orchestration:saga")
@@ -84,10 +108,16 @@ class SagaEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewFact:
-    """A fact about to be recorded."""
+    """A fact about to be recorded.
+
+    Attributes:
+        key: What makes it the same fact when it is told again, for facts that come
+            from outside, such as a signal's id.
+    """
 
     type: EventType
     data: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     def event_id(self, saga_id: str, version: int) -> UUID:
         """Return its id.
@@ -97,9 +127,11 @@ class NewFact:
             version: The version the decision was taken at; identifies facts about
                 the saga as a whole, which may come again (a second pause).
         """
-        if "step" not in self.data:
+        if self.key:
+            return uuid5(saga_uuid(saga_id), f"{self.type}:{self.key}")
+        if "attempt" not in self.data:
             return uuid5(saga_uuid(saga_id), f"{self.type}:{version}")
         data = self.data
         key = f"{data['step']}:{self.type}:{data['attempt']}:{data['round']}"
-        # A late result may be told of the same attempt by either direction.
+        # A late result may be told of the same attempt by any direction.
         return uuid5(saga_uuid(saga_id), f"{key}:{data.get('direction', '')}")

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from orchestration.core.saga.data import saga_result
-from orchestration.core.saga.fold import PhaseStatus, SagaView
-from orchestration.core.saga.model import Direction, SagaState
+from orchestration.core.saga.model import SagaState
+from orchestration.core.saga.view import PhaseStatus, SagaView
 
 __all__ = ["SagaExecution", "StepReport", "execution_of"]
 
@@ -19,7 +19,8 @@ class StepReport:
     """How one step stands.
 
     Attributes:
-        status: IDLE, RUNNING, WAITING, DONE, FAILED or UNKNOWN.
+        status: IDLE, RUNNING, AWAITING (a signal or another saga), WAITING (for its
+            next attempt), DONE, SKIPPED, FAILED or UNKNOWN.
         undo_status: The same of its undoing; IDLE if nothing was undone.
         attempts: How often it was tried.
         undo_attempts: How often undoing it was tried.
@@ -40,14 +41,20 @@ class SagaExecution:
     """A saga's status, folded from its events.
 
     Attributes:
+        skipped_steps: Steps that their condition passed over.
         kept_steps: Completed steps that SELECTIVE leaves as they are.
-        uncompensated_steps: Completed steps of a saga that was undone which have no
-            compensation and are not read-only: their effects remain.
+        uncompensated_steps: Completed steps of a saga that was undone whose effects
+            remain: they have no compensation and are not read-only, or an operator
+            had their undoing skipped.
         failed_compensations: Steps whose undoing failed for good.
         unresolved_steps: Steps of which nobody knows whether they took effect.
         failed_step: The step that made the saga give up, or None.
         error: ``{"type", "message"}`` of that, or None.
         waiting_for: Whom or what it waits for, in words, or None.
+        is_on_hold: Whether an operator paused it, to go on later.
+        is_cancelled: Whether it gave up because somebody asked for it.
+        parent_id: The saga it is a step of, or None.
+        child_ids: The sagas that its steps wait for, by step.
         result: The overlaid outputs of completed steps.
         version: How many events were folded.
     """
@@ -56,6 +63,7 @@ class SagaExecution:
     name: str
     state: SagaState
     completed_steps: tuple[str, ...]
+    skipped_steps: tuple[str, ...]
     compensated_steps: tuple[str, ...]
     kept_steps: tuple[str, ...]
     uncompensated_steps: tuple[str, ...]
@@ -66,6 +74,11 @@ class SagaExecution:
     waiting_for: str | None
     started_at: datetime
     ended_at: datetime | None
+    is_on_hold: bool
+    is_cancelled: bool
+    parent_id: str | None
+    child_ids: Mapping[str, str]
+    search_attributes: Mapping[str, str | float]
     steps: tuple[StepReport, ...]
     result: Mapping[str, Any]
     version: int
@@ -90,6 +103,7 @@ def execution_of(view: SagaView, waiting_for: str | None = None) -> SagaExecutio
         name=view.transaction.name,
         state=_state(view, waiting_for),
         completed_steps=view.completed,
+        skipped_steps=view.settled(PhaseStatus.SKIPPED),
         compensated_steps=undone,
         kept_steps=view.kept,
         uncompensated_steps=_uncompensated(view),
@@ -97,9 +111,14 @@ def execution_of(view: SagaView, waiting_for: str | None = None) -> SagaExecutio
         unresolved_steps=_unresolved(view, undone),
         failed_step=view.cause.get("step") if view.cause else None,
         error=error,
-        waiting_for=waiting_for or view.paused_because,
+        waiting_for=waiting_for or view.paused_because or _awaited(view),
         started_at=view.started_at,
         ended_at=view.ended_at,
+        is_on_hold=view.is_on_hold,
+        is_cancelled=view.is_cancelled,
+        parent_id=view.parent.saga_id if view.parent else None,
+        child_ids=_children(view),
+        search_attributes=dict(view.transaction.search_attributes),
         steps=tuple(_report(view, name) for name in view.plan.by_name),
         result=saga_result(view),
         version=view.version,
@@ -108,10 +127,39 @@ def execution_of(view: SagaView, waiting_for: str | None = None) -> SagaExecutio
 
 def _state(view: SagaView, waiting_for: str | None) -> SagaState:
     """RUNNING reads as WAITING when all that is left waits for a time or a worker."""
-    if view.state is not SagaState.RUNNING or view.running(Direction.DO):
+    if view.state is not SagaState.RUNNING:
         return view.state
-    waits = any(phase.status is PhaseStatus.WAITING for phase in view.do.values())
-    return SagaState.WAITING if waits or waiting_for else view.state
+    statuses = {phase.status for phase in (*view.do.values(), *view.probe.values())}
+    if PhaseStatus.RUNNING in statuses:
+        return view.state
+    waits = {PhaseStatus.WAITING, PhaseStatus.AWAITING} & statuses
+    if waits or waiting_for or view.lacks_locks:
+        return SagaState.WAITING
+    return view.state
+
+
+def _awaited(view: SagaView) -> str | None:
+    """Return in words what the saga waits for by its own account."""
+    if view.state.is_over:
+        return None
+    if view.lacks_locks:
+        return f"the locks {', '.join(view.transaction.locks)}"
+    waits = [
+        " ".join(pair)
+        for side in (view.do, view.undo)
+        for phase in side.values()
+        if phase.status is PhaseStatus.AWAITING
+        for pair in phase.awaits.items()
+    ]
+    return ", ".join(waits) or None
+
+
+def _children(view: SagaView) -> dict[str, str]:
+    return {
+        name: phase.awaits["saga"]
+        for name, phase in view.do.items()
+        if "saga" in phase.awaits
+    }
 
 
 def _undo_settled(view: SagaView, status: PhaseStatus) -> tuple[str, ...]:
@@ -122,11 +170,13 @@ def _undo_settled(view: SagaView, status: PhaseStatus) -> tuple[str, ...]:
 def _uncompensated(view: SagaView) -> tuple[str, ...]:
     if view.state not in _UNDONE:
         return ()
-    steps = view.plan.by_name
+    steps, gathered = view.plan.by_name, view.plan.instances
+    skipped = _undo_settled(view, PhaseStatus.SKIPPED)
     return tuple(
         name
         for name in view.completed
-        if not steps[name].compensation and not steps[name].read_only
+        if name in skipped
+        or not (steps[name].can_be_undone or steps[name].read_only or name in gathered)
     )
 
 
@@ -144,13 +194,13 @@ def _unresolved(view: SagaView, undone: tuple[str, ...]) -> tuple[str, ...]:
         unknown += (
             name
             for name, phase in view.do.items()
-            if phase.status is PhaseStatus.WAITING and phase.recoveries
+            if phase.status is PhaseStatus.WAITING and phase.is_doubtful
         )
     return tuple(name for name in unknown if name not in undone)
 
 
 def _report(view: SagaView, name: str) -> StepReport:
-    done, undone = view.phase(name, Direction.DO), view.phase(name, Direction.UNDO)
+    done, undone = view.do_of(name), view.undo_of(name)
     return StepReport(
         name=name,
         agent_id=view.plan.by_name[name].agent_id,

@@ -1,127 +1,31 @@
 """From events to a state: the one place where a saga's past gets its meaning.
 
-``SagaView`` is immutable. ``apply`` takes one event, ``fold`` a whole stream; any
-prefix of a stream folds to a valid view. An outcome counts only if it belongs to the
-attempt that is open: whatever comes later is kept as history and changes nothing.
+``apply`` takes one event, ``fold`` a whole stream; any prefix of a stream folds to a
+valid view. An outcome counts only if it belongs to the attempt that is open: whatever
+comes later is kept as history, and changes nothing but that an undo is repeated.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from orchestration.core.saga.compensation import Waves
+from orchestration.core.saga.acted import apply_act
 from orchestration.core.saga.events import EventType, SagaEvent
-from orchestration.core.saga.model import Direction, SagaState, SagaTransaction
+from orchestration.core.saga.model import (
+    Direction,
+    SagaState,
+    SagaTransaction,
+    UnknownPolicy,
+)
 from orchestration.core.saga.plan import Plan
+from orchestration.core.saga.view import Parent, Phase, PhaseStatus, SagaView
 
-__all__ = ["Phase", "PhaseStatus", "SagaView", "apply", "fold"]
-
-
-class PhaseStatus(StrEnum):
-    """Where the doing, or the undoing, of one step stands."""
-
-    IDLE = "IDLE"
-    RUNNING = "RUNNING"
-    WAITING = "WAITING"  # for its next attempt, at ``due_at``
-    DONE = "DONE"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """The doing, or the undoing, of one step.
-
-    Attributes:
-        attempt: Number of the latest attempt; 0 before the first.
-        failures: Attempts that failed cleanly.
-        recoveries: Attempts whose outcome was unknown.
-        token: The delivery that holds, or held, the latest attempt.
-        settled_at: Stream version of the event that ended it.
-    """
-
-    status: PhaseStatus = PhaseStatus.IDLE
-    attempt: int = 0
-    round: int = 1
-    failures: int = 0
-    recoveries: int = 0
-    token: str = ""
-    started_at: datetime | None = None
-    due_at: datetime | None = None
-    output: Mapping[str, Any] | None = None
-    error: Mapping[str, Any] | None = None
-    settled_at: int = 0
-
-
-_IDLE = Phase()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaView:
-    """A saga's state after ``version`` events.
-
-    Attributes:
-        cause: Why it gave up: ``{"reason", "step", "error"}``; None while it has not.
-        waves: The undo plan, once compensation has started.
-        late: Attempts (step, direction, number, round) whose result is on record and
-            came too late to count.
-        paused_because: Why it stands still, if it does.
-    """
-
-    saga_id: str
-    version: int = 0
-    state: SagaState = SagaState.RUNNING
-    transaction: SagaTransaction
-    plan: Plan
-    definition_hash: str = ""
-    initial_data: Mapping[str, Any] = field(default_factory=dict)
-    started_at: datetime
-    ended_at: datetime | None = None
-    do: Mapping[str, Phase] = field(default_factory=dict)
-    undo: Mapping[str, Phase] = field(default_factory=dict)
-    cause: Mapping[str, Any] | None = None
-    waves: Waves = ()
-    kept: tuple[str, ...] = ()
-    late: frozenset[tuple[str, Direction, int, int]] = frozenset()
-    paused_because: str | None = None
-
-    @property
-    def deadline(self) -> datetime:
-        """When the saga as a whole has run out of time."""
-        return self.started_at + timedelta(milliseconds=self.transaction.timeout_ms)
-
-    @property
-    def completed(self) -> tuple[str, ...]:
-        """Names of completed steps, oldest first."""
-        return self.settled(PhaseStatus.DONE)
-
-    def phase(self, name: str, direction: Direction) -> Phase:
-        """Return how the step's doing, or undoing, stands."""
-        side = self.do if direction is Direction.DO else self.undo
-        return side.get(name, _IDLE)
-
-    def running(self, direction: Direction) -> tuple[str, ...]:
-        """Return the names of steps with an open attempt."""
-        side = self.do if direction is Direction.DO else self.undo
-        return tuple(n for n, p in side.items() if p.status is PhaseStatus.RUNNING)
-
-    def settled(self, *statuses: PhaseStatus) -> tuple[str, ...]:
-        """Return the steps whose doing ended so, in the order in which it did."""
-        chosen = [n for n, phase in self.do.items() if phase.status in statuses]
-        return tuple(sorted(chosen, key=lambda name: self.do[name].settled_at))
-
-    @property
-    def pivot_committed(self) -> bool:
-        """Whether the point of no return is behind."""
-        pivot = self.plan.pivot
-        return (
-            pivot is not None
-            and self.phase(pivot, Direction.DO).status is PhaseStatus.DONE
-        )
+__all__ = ["apply", "fold"]
 
 
 def fold(saga_id: str, events: Iterable[SagaEvent]) -> SagaView | None:
@@ -140,64 +44,98 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
             return _attempt_began(view, event, Direction.DO)
         case EventType.STEP_COMPENSATION_STARTED:
             return _attempt_began(view, event, Direction.UNDO)
+        case EventType.STEP_PROBE_STARTED:
+            return _attempt_began(view, event, Direction.PROBE)
         case EventType.STEP_COMPLETED:
-            return _attempt_ended(view, event, Direction.DO, PhaseStatus.DONE)
+            return _attempt_ended(view, event, Direction.DO)
         case EventType.STEP_COMPENSATED:
-            return _attempt_ended(view, event, Direction.UNDO, PhaseStatus.DONE)
+            return _attempt_ended(view, event, Direction.UNDO)
+        case EventType.STEP_PROBED:
+            return _probed(view, event)
         case EventType.STEP_FAILED:
             return _attempt_failed(view, event, Direction.DO)
         case EventType.STEP_COMPENSATION_FAILED:
             return _attempt_failed(view, event, Direction.UNDO)
+        case EventType.STEP_PROBE_FAILED:
+            return _attempt_failed(view, event, Direction.PROBE)
         case EventType.STEP_TIMED_OUT | EventType.STEP_UNKNOWN:
             return _attempt_lost(view, event)
         case EventType.STEP_LATE_RESULT:
             return _too_late(view, event, Direction(event.data["direction"]))
+        case EventType.STEP_WAITING:
+            return _waits(view, event)
+        case EventType.STEP_SKIPPED | EventType.STEP_GATHERED:
+            return _passed(view, event)
+        case EventType.STEP_EXPANDED:
+            plan = view.plan.expanded(event.step, event.data["count"])
+            return replace(view, plan=plan)
         case EventType.SAGA_TIMED_OUT:
             return replace(view, cause=view.cause or {"reason": "timeout"})
         case EventType.COMPENSATION_STARTED:
-            waves = tuple(tuple(wave) for wave in event.data["waves"])
-            kept = tuple(event.data.get("kept_steps", ()))
-            state = SagaState.COMPENSATING
-            return replace(view, state=state, waves=waves, kept=kept)
-        case EventType.SAGA_PAUSED:
-            why = str(event.data["reason"])
-            return replace(view, state=SagaState.PAUSED, paused_because=why)
+            return replace(
+                view,
+                state=SagaState.COMPENSATING,
+                turned_at=event.recorded_at,
+                waves=tuple(tuple(wave) for wave in event.data["waves"]),
+                kept=tuple(event.data.get("kept_steps", ())),
+            )
         case EventType.COMPENSATION_COMPLETED:
             return _ended(view, event, SagaState.COMPENSATED)
         case EventType.COMPENSATION_FAILED:
             return _ended(view, event, SagaState.COMPENSATION_FAILED)
+        case EventType.SAGA_HALTED:
+            return _ended(view, event, SagaState.FAILED)
         case EventType.SAGA_COMPLETED:
             return _ended(view, event, SagaState.COMPLETED)
         case EventType.SAGA_STARTED:  # only ever the first; see ``_begin``
             return view
+        case _:
+            return apply_act(view, event)
 
 
 def _begin(saga_id: str, event: SagaEvent) -> SagaView:
     if event.type is not EventType.SAGA_STARTED:
         raise ValueError(f"saga {saga_id}: its first event is {event.type}")
-    definition = event.data["definition"]
-    transaction = SagaTransaction.from_json(definition, transaction_id=saga_id)
+    data = event.data
+    transaction, plan = _defined(saga_id, data)
+    parent, ends_by_ms = data.get("parent"), data.get("ends_by_ms")
     return SagaView(
         saga_id=saga_id,
         version=event.version,
         transaction=transaction,
-        plan=Plan(tuple(transaction.steps)),
-        definition_hash=event.data["definition_hash"],
-        initial_data=event.data["initial_data"],
+        plan=plan,
+        definition_hash=data["definition_hash"],
+        initial_data=data["initial_data"],
+        parent=Parent(**parent) if parent else None,
         started_at=event.recorded_at,
+        clock_from=event.recorded_at,
+        ends_by=_time(ends_by_ms) if ends_by_ms is not None else None,
     )
 
 
-def _put(view: SagaView, name: str, direction: Direction, phase: Phase) -> SagaView:
-    if direction is Direction.DO:
-        return replace(view, do={**view.do, name: phase})
-    return replace(view, undo={**view.undo, name: phase})
+def _defined(saga_id: str, data: Mapping[str, Any]) -> tuple[SagaTransaction, Plan]:
+    transaction, plan = _read(json.dumps(data["definition"]))
+    attributes = data.get("search_attributes", {})
+    return (
+        replace(transaction, transaction_id=saga_id, search_attributes=attributes),
+        plan,
+    )
+
+
+@lru_cache(maxsize=256)
+def _read(definition: str) -> tuple[SagaTransaction, Plan]:
+    """Return a definition and its plan, which all its sagas share."""
+    transaction = SagaTransaction.from_json(json.loads(definition), transaction_id="")
+    return transaction, Plan(tuple(transaction.steps))
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1_000, UTC)
 
 
 def _attempt_began(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
-    before = view.phase(event.step, direction)
     phase = replace(
-        before,
+        view.phase(event.step, direction),
         status=PhaseStatus.RUNNING,
         attempt=event.data["attempt"],
         round=event.data["round"],
@@ -205,36 +143,94 @@ def _attempt_began(view: SagaView, event: SagaEvent, direction: Direction) -> Sa
         started_at=event.recorded_at,
         due_at=None,
     )
-    return _put(view, event.step, direction, phase)
+    return view.with_phase(event.step, direction, phase)
+
+
+def _waits(view: SagaView, event: SagaEvent) -> SagaView:
+    direction, until_ms = Direction(event.data["direction"]), event.data.get("until_ms")
+    phase = replace(
+        view.phase(event.step, direction),
+        status=PhaseStatus.AWAITING,
+        attempt=event.data["attempt"],
+        round=event.data["round"],
+        token="",
+        started_at=event.recorded_at,
+        due_at=None,
+        awaits=event.data["for"],
+        until=_time(until_ms) if until_ms is not None else None,
+    )
+    return view.with_phase(event.step, direction, phase)
 
 
 def _open_phase(view: SagaView, event: SagaEvent, direction: Direction) -> Phase | None:
     """Return the phase if the event belongs to its open attempt."""
-    phase = view.phase(event.step, direction)
-    same = (phase.attempt, phase.round) == (event.data["attempt"], event.data["round"])
-    return phase if same and phase.status is PhaseStatus.RUNNING else None
+    phase, data = view.phase(event.step, direction), event.data
+    if data.get("unopened"):  # it failed before anybody could try
+        return replace(phase, attempt=data["attempt"])
+    same = (phase.attempt, phase.round) == (data["attempt"], data["round"])
+    return phase if same and phase.is_open else None
 
 
 def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
-    data = event.data
-    attempt = (event.step, direction, data["attempt"], data["round"])
-    return replace(view, late=view.late | {attempt})
+    """Remember a late result; an effect that landed after its undo is undone again."""
+    data, step = event.data, event.step
+    attempt = (step, direction, data["attempt"], data["round"])
+    view = replace(view, late=view.late | {attempt})
+    if direction is not Direction.DO or not data.get("landed"):
+        return view
+    done, undone = view.do_of(step), view.undo_of(step)
+    settled = undone.status in (PhaseStatus.DONE, PhaseStatus.SKIPPED)
+    if not (settled or undone.is_open):
+        return view
+    if done.output is None and "output" in data:
+        # What it returned may be what the undo needs to find the effect.
+        view = view.with_phase(step, Direction.DO, replace(done, output=data["output"]))
+    again = undone.anew(next_round=True) if settled else replace(undone, repeats=True)
+    view = view.with_phase(step, Direction.UNDO, again)
+    if view.state in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
+        return replace(view, state=SagaState.COMPENSATING, ended_at=None)
+    return view
 
 
-def _attempt_ended(
-    view: SagaView, event: SagaEvent, direction: Direction, status: PhaseStatus
-) -> SagaView:
+def _attempt_ended(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
+    step = event.step
     phase = _open_phase(view, event, direction)
     if phase is None:
         return _too_late(view, event, direction)
-    phase = replace(
-        phase,
-        status=status,
-        output=event.data.get("output"),
-        error=None,
-        settled_at=event.version,
-    )
-    return _put(view, event.step, direction, phase)
+    if phase.repeats:
+        return view.with_phase(step, direction, _once_more(phase))
+    if "signal" in phase.awaits and direction is Direction.DO:
+        name = phase.awaits["signal"]
+        rest = view.signals.get(name, ())[1:]
+        view = replace(view, signals={**view.signals, name: rest})
+    return view.with_phase(step, direction, _done(phase, event))
+
+
+def _once_more(phase: Phase) -> Phase:
+    """Begin another round; its last attempt is still known, should it tell twice."""
+    return replace(phase.anew(next_round=True), token=phase.token)
+
+
+def _done(phase: Phase, event: SagaEvent) -> Phase:
+    output = event.data.get("output")
+    phase = replace(phase, status=PhaseStatus.DONE, output=output, error=None)
+    return _settled(phase, event)
+
+
+def _settled(phase: Phase, event: SagaEvent) -> Phase:
+    return replace(phase, settled_at=event.version, ended_at=event.recorded_at)
+
+
+def _passed(view: SagaView, event: SagaEvent) -> SagaView:
+    """Settle a step that nobody had to do: passed over, or gathered."""
+    step, phase = event.step, view.do_of(event.step)
+    if event.type is EventType.STEP_SKIPPED:
+        phase = replace(phase, status=PhaseStatus.SKIPPED)
+    else:
+        outputs = [view.do_of(one).output or {} for one in view.plan.instances[step]]
+        phase = replace(phase, status=PhaseStatus.DONE, output={step: outputs})
+    phase = _settled(phase, event)
+    return view.with_phase(step, Direction.DO, phase)
 
 
 def _attempt_failed(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
@@ -254,7 +250,7 @@ def _attempt_lost(view: SagaView, event: SagaEvent) -> SagaView:
     phase = _open_phase(view, event, Direction.DO)
     if phase is None:
         return _too_late(view, event, Direction.DO)
-    phase = replace(phase, recoveries=phase.recoveries + 1)
+    phase = replace(phase, recoveries=phase.recoveries + 1, is_doubtful=True)
     return _retry_or_give_up(view, event, Direction.DO, phase, PhaseStatus.UNKNOWN)
 
 
@@ -266,22 +262,66 @@ def _retry_or_give_up(
     given_up: PhaseStatus,
 ) -> SagaView:
     """Set a phase whose attempt ended badly to its wait, or to its end."""
-    error = event.data.get("error")
+    step, error = event.step, event.data.get("error")
     retry_at = event.data.get("retry_at_ms")
     if retry_at is not None:
-        due_at = datetime.fromtimestamp(retry_at / 1_000, UTC)
-        phase = replace(phase, status=PhaseStatus.WAITING, due_at=due_at, error=error)
-        return _put(view, event.step, direction, phase)
-    if direction is Direction.DO and phase.recoveries:
+        waiting = PhaseStatus.WAITING
+        phase = replace(phase, status=waiting, due_at=_time(retry_at), error=error)
+        return view.with_phase(step, direction, phase)
+    if phase.repeats:
+        return view.with_phase(step, direction, _once_more(phase))
+    if direction is Direction.DO and phase.is_doubtful:
         # An earlier attempt may have taken effect: this was no clean failure.
         given_up = PhaseStatus.UNKNOWN
-    phase = replace(phase, status=given_up, error=error, settled_at=event.version)
-    view = _put(view, event.step, direction, phase)
-    if direction is Direction.UNDO or view.cause is not None:
+    phase = _settled(replace(phase, status=given_up, error=error), event)
+    view = view.with_phase(step, direction, phase)
+    if direction is Direction.UNDO:
         return view
-    reason = "step failed" if given_up is PhaseStatus.FAILED else "outcome unknown"
-    return replace(view, cause={"reason": reason, "step": event.step, "error": error})
+    if direction is Direction.PROBE:
+        # Nobody can tell: the step stays unknown, for a person.
+        return _gave_up(view, step, view.do_of(step).error, "outcome unknown")
+    if given_up is PhaseStatus.UNKNOWN and _is_probed(view, step):
+        return view  # the probe decides
+    why = "step failed" if given_up is PhaseStatus.FAILED else "outcome unknown"
+    return _gave_up(view, step, error, why)
+
+
+def _is_probed(view: SagaView, step: str) -> bool:
+    return view.plan.by_name[step].unknown_policy is UnknownPolicy.PROBE
+
+
+def _gave_up(
+    view: SagaView, step: str, error: Mapping[str, Any] | None, reason: str
+) -> SagaView:
+    if view.cause is not None:
+        return view
+    return replace(view, cause={"reason": reason, "step": step, "error": error})
+
+
+def _probed(view: SagaView, event: SagaEvent) -> SagaView:
+    """Let the agent's word about an unknown outcome count."""
+    step, data = event.step, event.data
+    probe = _open_phase(view, event, Direction.PROBE)
+    if probe is None:
+        return _too_late(view, event, Direction.PROBE)
+    verdict = data["verdict"]
+    ended = PhaseStatus.FAILED if verdict == "unknown" else PhaseStatus.IDLE
+    probe = replace(probe, status=ended, failures=0, recoveries=0)
+    view = view.with_phase(step, Direction.PROBE, probe)
+    done = view.do_of(step)
+    if verdict == "unknown":
+        return _gave_up(view, step, done.error, "outcome unknown")
+    if verdict == "done":
+        return view.with_phase(step, Direction.DO, _done(done, event))
+    done = replace(done, is_doubtful=False)
+    if (retry_at := data.get("retry_at_ms")) is not None:
+        waiting = PhaseStatus.WAITING
+        done = replace(done, status=waiting, due_at=_time(retry_at))
+        return view.with_phase(step, Direction.DO, done)
+    done = _settled(replace(done, status=PhaseStatus.FAILED), event)
+    view = view.with_phase(step, Direction.DO, done)
+    return _gave_up(view, step, done.error, "step failed")
 
 
 def _ended(view: SagaView, event: SagaEvent, state: SagaState) -> SagaView:
-    return replace(view, state=state, ended_at=event.recorded_at)
+    return replace(view, state=state, ended_at=event.recorded_at, rewinds=())

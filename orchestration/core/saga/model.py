@@ -5,18 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
-from typing import Any, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Final, Self
 from uuid import uuid4
 
+from orchestration.core.saga.retry import RetryPolicy, is_list, names_of
 from orchestration.core.saga.shape import POLICY, STEP, TRANSACTION, shape_faults
+from orchestration.core.saga.words import (
+    CompensationStrategy,
+    Direction,
+    OnCompensationFailure,
+    OnFailure,
+    SagaState,
+    UnknownPolicy,
+    member,
+)
 
 __all__ = [
+    "CELERY_ACTION",
     "CompensationStrategy",
     "Direction",
     "OnCompensationFailure",
+    "OnFailure",
     "RetryPolicy",
     "SagaState",
     "SagaStep",
@@ -25,173 +36,50 @@ __all__ = [
     "definition_hash",
 ]
 
+CELERY_ACTION: Final = "celery:"
+"""What an action's name begins with if it is a Celery task of the same app."""
 
-class SagaState(StrEnum):
-    """Where a saga stands; DESIGN and docs/sagas.md draw the transitions."""
-
-    RUNNING = "RUNNING"
-    WAITING = "WAITING"
-    COMPLETED = "COMPLETED"
-    COMPENSATING = "COMPENSATING"
-    COMPENSATED = "COMPENSATED"
-    COMPENSATION_FAILED = "COMPENSATION_FAILED"
-    PAUSED = "PAUSED"
-    FAILED = "FAILED"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether only an operator can move the saga on from here."""
-        return self not in _MOVING
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing can happen to the saga any more."""
-        return self in _OVER
-
-
-_OVER = {SagaState.COMPLETED, SagaState.COMPENSATED}
-_MOVING = {SagaState.RUNNING, SagaState.WAITING, SagaState.COMPENSATING}
-
-
-class CompensationStrategy(StrEnum):
-    """In which order completed steps are undone."""
-
-    BACKWARD = "BACKWARD"
-    FORWARD = "FORWARD"
-    PARALLEL = "PARALLEL"
-    SELECTIVE = "SELECTIVE"
-    CASCADE = "CASCADE"
-
-
-class Direction(StrEnum):
-    """Whether a step is done or undone."""
-
-    DO = "do"
-    UNDO = "undo"
-
-
-class UnknownPolicy(StrEnum):
-    """What follows when nobody can tell whether a step took effect.
-
-    RETRY tries again under the same idempotency key, at most ``max_recoveries``
-    times, and then acts as COMPENSATE. COMPENSATE treats the step as done and
-    undoes it. ESCALATE pauses the saga for a person; a pivot may have no other.
-    """
-
-    RETRY = "RETRY"
-    COMPENSATE = "COMPENSATE"
-    ESCALATE = "ESCALATE"
-
-
-class OnCompensationFailure(StrEnum):
-    """Whether the other undos still run when one has failed for good."""
-
-    HALT = "HALT"
-    CONTINUE = "CONTINUE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How often and how soon a failed attempt is tried again.
-
-    Attributes:
-        max_attempts: Attempts in all, the first included; at least 1.
-        backoff_ms: Wait before the second attempt, milliseconds.
-        multiplier: Factor from one wait to the next; at least 1.0.
-        max_backoff_ms: Longest wait, milliseconds.
-        jitter: Share of the wait that varies, 0.0 (none) to 1.0, so that many
-            failing sagas do not come back in step.
-        non_retryable: Names of exception classes that end the step at once.
-    """
-
-    max_attempts: int = 3
-    backoff_ms: int = 500
-    multiplier: float = 2.0
-    max_backoff_ms: int = 60_000
-    jitter: float = 0.1
-    non_retryable: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "non_retryable", _names(self.non_retryable))
-
-    @classmethod
-    def of(cls, value: RetryPolicy | Mapping[str, Any] | None) -> RetryPolicy:
-        """Return ``value`` as a policy; a mapping may name any of the fields.
-
-        Raises:
-            ValueError: It is no mapping, or has a key that is no field.
-        """
-        if isinstance(value, RetryPolicy):
-            return value
-        if value is not None and not isinstance(value, Mapping):
-            raise ValueError(
-                f"a retry policy is {reprlib.repr(value)}: give it an object"
-            )
-        given = dict(value or {})
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(map(str, given)) - known):
-            msg = (
-                f"a retry policy has no {', '.join(unknown)}; it has "
-                f"{', '.join(sorted(known))}"
-            )
-            raise ValueError(msg)
-        return cls(**given)
-
-
-def _names(value: Sequence[str]) -> Sequence[str]:
-    """Return names as a tuple; one name in place of a list is a common slip.
-
-    What is neither stays as it is: ``checks`` tells of it, with all other faults.
-    """
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if _is_list(value) else value
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-
-
-_E = TypeVar("_E", bound=StrEnum)
-
-
-def _member(kind: type[_E], value: str | None) -> _E | None:
-    """Return the enum's member of that name; members and plain names are equal."""
-    if value is None:
-        return None
-    try:
-        return kind[str(value).upper()]
-    except KeyError:
-        names = ", ".join(kind.__members__)
-        raise ValueError(f"{value!r} is no {kind.__name__}: use {names}") from None
+_ACTION_TIMEOUT_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
 class SagaStep:
     """One step of a saga: an action of an agent, and how to undo it.
 
+    A step does one of three things: it has an agent act, it waits for a signal
+    (``wait_for``), or it runs a saga of its own (``saga``).
+
     Attributes:
         name: Unique in the saga.
         agent_id: Which agent does it; letters, digits, ``_`` and ``-``.
-        action: Name of the agent's action; None: the step's name.
+        action: Name of the agent's action; None: the step's name. With ``celery:``
+            before it, the name of a Celery task.
         compensation: Name of the agent's action that undoes it.
         depends_on: Names of the steps that must be completed first.
-        timeout_ms: Time for one attempt, milliseconds.
+        timeout_ms: Time for one attempt, milliseconds; None: five minutes, and as
+            long as the saga has for a step that waits for a signal or a saga.
         retry_policy: For the action; a mapping of its fields is accepted.
         compensation_retry_policy: For the compensation.
         is_pivot: The point of no return: once it is completed nothing is undone.
         read_only: The step has no effect, so there is nothing to undo.
-        on_unknown: None: RETRY, for a pivot ESCALATE.
+        on_unknown: None: RETRY, for a pivot ESCALATE, with a ``probe`` PROBE.
+        probe: Name of the agent's action that tells whether an attempt of unknown
+            outcome took effect.
         max_recoveries: Attempts after an unknown outcome, beyond ``max_attempts``.
+        when: A condition over the step's data; if it does not hold the step is
+            passed over. See ``orchestration.core.conditions``.
+        map: Key of a list in the step's data: the step is done once per item.
+        wait_for: Name of the signal that completes the step.
+        saga: The definition of a saga that the step runs.
         metadata: JSON handed to the action as ``context.metadata``.
     """
 
     name: str
-    agent_id: str
+    agent_id: str = ""
     action: str | None = field(default=None, kw_only=True)
     compensation: str | None = field(default=None, kw_only=True)
     depends_on: Sequence[str] = field(default=(), kw_only=True)
-    timeout_ms: int = field(default=300_000, kw_only=True)
+    timeout_ms: int | None = field(default=None, kw_only=True)
     retry_policy: RetryPolicy | Mapping[str, Any] | None = field(
         default=None, kw_only=True
     )
@@ -201,15 +89,34 @@ class SagaStep:
     is_pivot: bool = field(default=False, kw_only=True)
     read_only: bool = field(default=False, kw_only=True)
     on_unknown: UnknownPolicy | str | None = field(default=None, kw_only=True)
+    probe: str | None = field(default=None, kw_only=True)
     max_recoveries: int = field(default=3, kw_only=True)
+    when: str | None = field(default=None, kw_only=True)
+    map: str | None = field(default=None, kw_only=True)
+    wait_for: str | None = field(default=None, kw_only=True)
+    saga: SagaTransaction | Mapping[str, Any] | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "depends_on", _names(self.depends_on))
-        put(self, "on_unknown", _member(UnknownPolicy, self.on_unknown))
+        put(self, "depends_on", names_of(self.depends_on))
+        put(self, "on_unknown", member(UnknownPolicy, self.on_unknown))
         if isinstance(self.metadata, Mapping):
             put(self, "metadata", dict(self.metadata))
+        if isinstance(self.saga, SagaTransaction):
+            put(self, "saga", self.saga.to_json())
+        if self.timeout_ms is None and not self.is_waiting:
+            put(self, "timeout_ms", _ACTION_TIMEOUT_MS)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is done by others than an agent: a signal, or another saga."""
+        return self.wait_for is not None or self.saga is not None
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether there is a way to undo it: a compensation, or a saga's own."""
+        return bool(self.compensation) or self.saga is not None
 
     @property
     def action_name(self) -> str:
@@ -221,26 +128,47 @@ class SagaStep:
         """``on_unknown`` with its default filled in."""
         if self.on_unknown is not None:
             return UnknownPolicy(self.on_unknown)
+        if self.probe:
+            return UnknownPolicy.PROBE
         return UnknownPolicy.ESCALATE if self.is_pivot else UnknownPolicy.RETRY
 
     def policy(self, direction: Direction) -> RetryPolicy:
         """Return the retry policy of the action or of the compensation."""
-        if direction is Direction.DO:
-            return RetryPolicy.of(self.retry_policy)
-        return RetryPolicy.of(self.compensation_retry_policy)
+        if direction is Direction.UNDO:
+            return RetryPolicy.of(self.compensation_retry_policy)
+        return RetryPolicy.of(self.retry_policy)
 
     def target(self, direction: Direction) -> str | None:
-        """Return the name of the agent's action for that direction."""
-        return self.action_name if direction is Direction.DO else self.compensation
+        """Return the name of the agent's action for that direction, if there is one."""
+        match direction:
+            case Direction.DO:
+                return None if self.is_waiting else self.action_name
+            case Direction.UNDO:
+                return self.compensation
+            case Direction.PROBE:
+                return self.probe
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all actions that it may call."""
+        named = (self.target(direction) for direction in Direction)
+        return tuple(name for name in named if name)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the step as JSON; ``from_json`` reads it back."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        out["depends_on"] = list(self.depends_on)
+        """Return what differs from the defaults, as JSON; ``from_json`` reads it.
+
+        Defaults are left out, so that a definition keeps its hash when a later
+        version of this package knows of more fields.
+        """
+        out = _differing(self)
+        if out.get("timeout_ms") == _ACTION_TIMEOUT_MS and not self.is_waiting:
+            del out["timeout_ms"]
+        if "depends_on" in out:
+            out["depends_on"] = list(self.depends_on)
         for key, direction in _POLICIES.items():
-            policy = self.policy(direction)
-            out[key] = {f.name: getattr(policy, f.name) for f in fields(policy)}
-            out[key]["non_retryable"] = list(policy.non_retryable)
+            out.pop(key, None)
+            if policy := self.policy(direction).to_json():
+                out[key] = policy
         return out
 
     @classmethod
@@ -248,10 +176,10 @@ class SagaStep:
         """Read a step from JSON.
 
         Raises:
-            ValueError: A key is no field, ``name`` or ``agent_id`` is missing, or a
-                value is of the wrong type.
+            ValueError: A key is no field, ``name`` is missing, or a value is of the
+                wrong type.
         """
-        step = cls(**_known(cls, value, required=("name", "agent_id")))
+        step = cls(**_known(cls, value, required=("name",)))
         faults = [*shape_faults(STEP, step).values()]
         for key, direction in _POLICIES.items():
             policy = step.policy(direction)
@@ -278,7 +206,13 @@ class SagaTransaction:
         steps: At least one.
         compensation_strategy: The order of undoing.
         timeout_ms: Time for the saga as a whole, milliseconds.
+        on_failure: Whether a saga that gives up is undone or halts as it stands.
         on_compensation_failure: Whether a failed undo stops the others.
+        locks: Names of locks that the saga holds while it is open; ``{key}`` in one
+            stands for a value of the initial data.
+        search_attributes: Text and numbers to find the saga by; no part of the
+            definition's hash.
+        template: Name and version of the template it was made from, if it was.
         transaction_id: The saga's id, made at construction unless given.
     """
 
@@ -288,31 +222,39 @@ class SagaTransaction:
         default=CompensationStrategy.BACKWARD, kw_only=True
     )
     timeout_ms: int = field(default=3_600_000, kw_only=True)
+    on_failure: OnFailure | str = field(default=OnFailure.COMPENSATE, kw_only=True)
     on_compensation_failure: OnCompensationFailure | str = field(
         default=OnCompensationFailure.HALT, kw_only=True
     )
+    locks: Sequence[str] = field(default=(), kw_only=True)
+    search_attributes: Mapping[str, str | float] = field(
+        default_factory=dict, kw_only=True
+    )
+    template: str = field(default="", kw_only=True)
     # The one place of the core that draws an id: the contract has the definition
     # carry it from birth, so that a caller can look the saga up after a crash.
     transaction_id: str = field(default_factory=lambda: str(uuid4()), kw_only=True)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        if _is_list(self.steps):
+        if is_list(self.steps):
             put(self, "steps", tuple(self.steps))
-        strategy = _member(CompensationStrategy, self.compensation_strategy)
+        strategy = member(CompensationStrategy, self.compensation_strategy)
         put(self, "compensation_strategy", strategy)
-        on_failure = _member(OnCompensationFailure, self.on_compensation_failure)
+        put(self, "on_failure", member(OnFailure, self.on_failure))
+        on_failure = member(OnCompensationFailure, self.on_compensation_failure)
         put(self, "on_compensation_failure", on_failure)
+        put(self, "locks", names_of(self.locks))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the definition as JSON, without its id."""
-        return {
-            "name": self.name,
-            "steps": [step.to_json() for step in self.steps],
-            "compensation_strategy": self.compensation_strategy,
-            "timeout_ms": self.timeout_ms,
-            "on_compensation_failure": self.on_compensation_failure,
-        }
+        """Return the definition as JSON, without its id and search attributes."""
+        out = _differing(self)
+        del out["transaction_id"]
+        out.pop("search_attributes", None)
+        out["steps"] = [step.to_json() for step in self.steps]
+        if "locks" in out:
+            out["locks"] = list(self.locks)
+        return out
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, transaction_id: str) -> Self:
@@ -326,13 +268,28 @@ class SagaTransaction:
         transaction = cls(**given | {"transaction_id": transaction_id})
         faults = [*shape_faults(TRANSACTION, transaction).values()]
         steps: list[SagaStep] = []
-        for step in given["steps"] if _is_list(given["steps"]) else ():
+        for step in given["steps"] if is_list(given["steps"]) else ():
             try:
                 steps.append(SagaStep.from_json(step))
             except ValueError as exc:
                 faults.append(str(exc))
         _refuse(f"saga {transaction.name!r}", faults)
         return replace(transaction, steps=steps)
+
+
+def _differing(value: SagaStep | SagaTransaction) -> dict[str, Any]:
+    """Return the fields whose values are not their defaults."""
+    return {
+        f.name: held
+        for f in fields(value)
+        if (held := getattr(value, f.name)) != _default(f)
+    }
+
+
+def _default(given: Field[Any]) -> object:
+    if given.default_factory is dict:
+        return {}
+    return given.default  # MISSING, where there is none: equal to nothing
 
 
 def _refuse(what: str, faults: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ starts only when every step that does not depend on it is completed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from orchestration.core.saga.model import SagaStep
@@ -22,9 +22,43 @@ MAX_STRETCH = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of one saga and the order among them; built once, asked often."""
+    """The steps of one saga and the order among them; built once, asked often.
+
+    Attributes:
+        steps: In the definition's order.
+        instances: The steps into which each mapped step has been expanded.
+    """
 
     steps: tuple[SagaStep, ...]
+    instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def expanded(self, name: str, count: int) -> Plan:
+        """Return the plan in which a mapped step is done once per item.
+
+        ``charge`` becomes ``charge[0]``, ``charge[1]``, ..., with its own place among
+        the others; ``charge`` itself comes after them and gathers their outputs.
+        """
+        base = self.by_name[name]
+        before = self.parents[name]
+        names = tuple(f"{name}[{at}]" for at in range(count))
+        steps: list[SagaStep] = []
+        for step in self.steps:
+            if step.name == name:
+                made = replace(base, map=None, when=None, depends_on=before)
+                steps += (replace(made, name=one) for one in names)
+                steps.append(replace(base, depends_on=(*before, *names)))
+            else:
+                steps.append(replace(step, depends_on=self.parents[step.name]))
+        return Plan(tuple(steps), {**self.instances, name: names})
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[str, int]]:
+        """Of each instance of a mapped step: the step, and which item it is for."""
+        return {
+            one: (name, at)
+            for name, names in self.instances.items()
+            for at, one in enumerate(names)
+        }
 
     @cached_property
     def by_name(self) -> Mapping[str, SagaStep]:
@@ -107,17 +141,27 @@ class Plan:
         """Return the linear run of steps from ``first``: what one chain may hold.
 
         It goes on while a step has one child only, and that child waits for
-        nothing else.
+        nothing else and is an agent's to do whatever the data say.
         """
         out = [first]
         done = {*completed, first}
         while len(out) < MAX_STRETCH and len(self.children[out[-1]]) == 1:
             (child,) = self.children[out[-1]]
-            if not self.needs(child) <= done:
+            if not self.needs(child) <= done or not self.is_plain(child):
                 break
             out.append(child)
             done.add(child)
         return tuple(out)
+
+    def limit_ms(self, name: str) -> int:
+        """Return how long one attempt at the step may take, milliseconds."""
+        step = self.by_name.get(name)  # none, if a message lied about its name
+        return (step.timeout_ms or 0) if step else 0
+
+    def is_plain(self, name: str) -> bool:
+        """Whether the step is simply an agent's action."""
+        step = self.by_name[name]
+        return not (step.is_waiting or step.when or step.map)
 
 
 def find_cycle(parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

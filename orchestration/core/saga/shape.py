@@ -46,10 +46,15 @@ _TEXT: Final[_Type] = _is_text, "give it text"
 _MAYBE_TEXT: Final[_Type] = _optional(_is_text), "give it text, or nothing"
 _TEXTS: Final[_Type] = _is_texts, "give it a list of names"
 _WHOLE: Final[_Type] = _is_whole, "give it a whole number"
+_MAYBE_WHOLE: Final[_Type] = _optional(_is_whole), "give it a whole number, or nothing"
 _NUMBER: Final[_Type] = _is_number, "give it a number"
 _FLAG: Final[_Type] = lambda value: isinstance(value, bool), "give it true or false"
 _LIST: Final[_Type] = lambda value: isinstance(value, list | tuple), "give it a list"
 _OBJECT: Final[_Type] = lambda value: isinstance(value, Mapping), "give it an object"
+_MAYBE_OBJECT: Final[_Type] = (
+    _optional(lambda value: isinstance(value, Mapping)),
+    "give it an object, or nothing",
+)
 
 POLICY: Final[Mapping[str, _Type]] = {
     "max_attempts": _WHOLE,
@@ -65,11 +70,16 @@ STEP: Final[Mapping[str, _Type]] = {
     "action": _MAYBE_TEXT,
     "compensation": _MAYBE_TEXT,
     "depends_on": _TEXTS,
-    "timeout_ms": _WHOLE,
+    "timeout_ms": _MAYBE_WHOLE,
     "is_pivot": _FLAG,
     "read_only": _FLAG,
     "on_unknown": _MAYBE_TEXT,
+    "probe": _MAYBE_TEXT,
     "max_recoveries": _WHOLE,
+    "when": _MAYBE_TEXT,
+    "map": _MAYBE_TEXT,
+    "wait_for": _MAYBE_TEXT,
+    "saga": _MAYBE_OBJECT,
     "metadata": _OBJECT,
 }
 TRANSACTION: Final[Mapping[str, _Type]] = {
@@ -77,7 +87,11 @@ TRANSACTION: Final[Mapping[str, _Type]] = {
     "steps": _LIST,
     "compensation_strategy": _TEXT,
     "timeout_ms": _WHOLE,
+    "on_failure": _TEXT,
     "on_compensation_failure": _TEXT,
+    "locks": _TEXTS,
+    "search_attributes": _OBJECT,
+    "template": _TEXT,
     "transaction_id": _TEXT,
 }
 

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from inspect import isawaitable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from eventstore import NotCanonical, canonical_bytes
 from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.lease import HeldLease
-from orchestration.agents import Action, ActionContext, hosted_agents
+from orchestration.agents import Action, ActionContext
 from orchestration.core.saga.data import ancestor_outputs, step_input
-from orchestration.core.saga.fold import SagaView
 from orchestration.core.saga.model import Direction, SagaStep
 from orchestration.core.saga.outcomes import (
     Failed,
@@ -28,17 +27,19 @@ from orchestration.core.saga.outcomes import (
     Succeeded,
     idempotency_key,
 )
+from orchestration.core.saga.view import SagaView
 from orchestration.errors import (
     DataConflict,
     NonRetryable,
     OutcomeUnknown,
+    RetryLater,
     StepTimedOut,
 )
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Ended", "WorkConnection", "find_action", "perform"]
+__all__ = ["Ended", "Finder", "WorkConnection", "perform"]
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +87,8 @@ class WorkConnection:
             self.connection = None
 
 
-def find_action(agent_id: str, action: str) -> Action | None:
-    """Return the action, if this process hosts it."""
-    for agent in hosted_agents():
-        if agent.agent_id == agent_id:
-            return agent.find(action)
-    return None
+Finder = Callable[[str, str], Action | None]
+"""Returns an agent's action by the names of both, if this process hosts it."""
 
 
 def perform(
@@ -101,27 +98,32 @@ def perform(
     held: HeldLease,
     work: WorkConnection,
     max_output_bytes: int,
+    find: Finder,
 ) -> Ended:
-    """Call the step's action, or its compensation, within its time.
+    """Call the step's action, its compensation or its probe, within its time.
 
     Args:
         view: The saga, with this attempt open.
         step: Name of the step.
-        direction: Whether it is done or undone.
+        direction: Whether it is done, undone or asked about.
         held: The attempt's lease.
         work: Where the action's own database work goes.
         max_output_bytes: Limit of what it may return.
+        find: Where actions are looked up.
     """
     definition = view.plan.by_name[step]
+    limit_s = view.plan.limit_ms(step) / 1_000
     try:
-        action = _hosted(definition, direction)
+        action = _hosted(definition, direction, find)
         data = step_input(view, step, direction)
         context = _context(view, step, direction, held, work)
-        with _time_limit(step, definition.timeout_ms / 1_000):
-            output = _call(action, data, context, definition.timeout_ms / 1_000)
+        with _time_limit(step, limit_s):
+            output = _call(action, data, context, limit_s)
         return _checked(step, output, max_output_bytes)
     except StepTimedOut as exc:
         return Ended(Lost(_error(exc), timed_out=True), exc)
+    except RetryLater as exc:
+        return Ended(Failed(_error(exc), retry_in_ms=exc.retry_in_ms), exc)
     except (NonRetryable, DataConflict) as exc:
         return Ended(Failed(_error(exc), retryable=False), exc)
     except (OutcomeUnknown, ConnectionError, TimeoutError) as exc:
@@ -134,9 +136,9 @@ def perform(
         return Ended(Failed(_error(exc)), exc)
 
 
-def _hosted(definition: SagaStep, direction: Direction) -> Action:
+def _hosted(definition: SagaStep, direction: Direction, find: Finder) -> Action:
     target = definition.target(direction) or ""
-    action = find_action(definition.agent_id, target)
+    action = find(definition.agent_id, target)
     if action is None:  # the message named another than the saga's definition
         raise LookupError(
             f"agent {definition.agent_id!r} has no action {target!r} in this worker"
@@ -153,7 +155,7 @@ def _context(
 ) -> ActionContext:
     phase = view.phase(step, direction)
     definition = view.plan.by_name[step]
-    timeout = timedelta(milliseconds=definition.timeout_ms)
+    timeout = timedelta(milliseconds=view.plan.limit_ms(step))
     deadline = phase.started_at + timeout if phase.started_at else None
 
     def heartbeat() -> None:
@@ -174,6 +176,7 @@ def _context(
         deadline=deadline,
         outputs=ancestor_outputs(view, step),
         metadata=definition.metadata,
+        locks=view.locks or {},
         is_cancelled=lambda: held.cancelled,
         renew=heartbeat,
         connect=work.get,
@@ -281,12 +284,3 @@ def _time_limit(step: str, seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def deadline_passed(
-    started_at: datetime | None, timeout_ms: int, now: datetime
-) -> bool:
-    """Whether an attempt's own time was over."""
-    return started_at is not None and now >= started_at + timedelta(
-        milliseconds=timeout_ms
-    )

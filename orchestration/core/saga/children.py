@@ -1,0 +1,110 @@
+"""Sagas that are steps of other sagas: what is asked of them, and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from orchestration.core.saga.data import saga_result, step_input
+from orchestration.core.saga.model import Direction, SagaState, SagaTransaction
+from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
+from orchestration.core.saga.view import PhaseStatus, SagaView
+
+__all__ = ["Errand", "Order", "answer_of", "child_start", "orders"]
+
+
+class Order(StrEnum):
+    """What a saga asks of a child; each may be asked any number of times."""
+
+    START = "start"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """An order to the child saga of one step."""
+
+    step: str
+    direction: Direction
+    child_id: str
+    order: Order
+
+
+def orders(view: SagaView) -> tuple[Errand, ...]:
+    """Return what the saga, as it stands, has to ask of its children."""
+    out = []
+    for direction in (Direction.DO, Direction.UNDO):
+        for name, phase in view.side(direction).items():
+            child = phase.awaits.get("saga")
+            if phase.status is not PhaseStatus.AWAITING or child is None:
+                continue
+            if view.is_on_hold:
+                order = Order.PAUSE
+            elif direction is Direction.UNDO:
+                order = Order.UNDO
+            elif view.cause is not None:
+                order = Order.CANCEL
+            else:
+                order = Order.START
+            out.append(Errand(name, direction, child, order))
+    return tuple(out)
+
+
+def child_start(
+    view: SagaView, step: str, child_id: str
+) -> tuple[SagaTransaction, dict[str, Any], datetime | None]:
+    """Return the child's definition, its initial data, and by when it has to end."""
+    phase = view.do_of(step)
+    definition = view.plan.by_name[step].saga
+    if isinstance(definition, SagaTransaction) or definition is None:
+        raise TypeError(f"step {step!r} runs no saga")
+    transaction = SagaTransaction.from_json(definition, transaction_id=child_id)
+    data = step_input(view, step, Direction.DO)
+    return transaction, data, phase.until
+
+
+def answer_of(child: SagaView, direction: Direction) -> Outcome | None:
+    """Return what a child's state means for its step; None: it is still at it."""
+    if direction is Direction.UNDO:
+        return _undone(child)
+    match child.state:
+        case SagaState.COMPLETED:
+            return Succeeded(saga_result(child))
+        case SagaState.COMPENSATED:
+            return Failed(_error_of(child), retryable=False)
+        case SagaState.COMPENSATION_FAILED:
+            # What it did is there in part: the step's undo will tell.
+            return Lost(_error_of(child))
+        case _:
+            return None
+
+
+def _undone(child: SagaView) -> Outcome | None:
+    match child.state:
+        case SagaState.COMPENSATED:
+            return Succeeded({})
+        case SagaState.COMPENSATION_FAILED:
+            return Failed(_error_of(child), retryable=False)
+        case SagaState.COMPLETED if child.pivot_committed:
+            error = {
+                "type": "PivotCommitted",
+                "message": f"saga {child.saga_id} is past its point of no return",
+            }
+            return Failed(error, retryable=False)
+        case _:
+            return None
+
+
+def _error_of(child: SagaView) -> dict[str, Any]:
+    cause = child.cause or {}
+    error = cause.get("error") or {}
+    why = error.get("message") or cause.get("reason", "")
+    return {
+        "type": error.get("type", "ChildSaga"),
+        "message": f"saga {child.saga_id} is {child.state}: {why}",
+    }

@@ -1,0 +1,201 @@
+"""When somebody should look at a saga again, if nothing has moved it by then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from orchestration.core.saga.model import Direction, SagaState, UnknownPolicy
+from orchestration.core.saga.undoing import current_wave
+from orchestration.core.saga.view import PhaseStatus, SagaView
+
+__all__ = [
+    "RESEND_AFTER",
+    "RETRY_SLACK",
+    "check_after_claim",
+    "check_at",
+    "is_overdue",
+    "probes",
+    "ready",
+    "wake_at",
+    "whole_ms",
+]
+
+RESEND_AFTER: Final = timedelta(seconds=10)
+"""A message that nobody has claimed within this time is sent again."""
+
+RETRY_SLACK: Final = timedelta(seconds=2)
+"""Short waits end by a message of their own; the sweep looks only when it is late."""
+
+_LONGEST_RESEND: Final = timedelta(minutes=5)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def whole_ms(at: datetime) -> int:
+    """Return the last whole millisecond since 1970, never one still to come."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def ready(view: SagaView, direction: Direction, now: datetime) -> tuple[str, ...]:
+    """Return the steps for which an agent may be called now."""
+    match direction:
+        case Direction.DO:
+            if view.lacks_locks:
+                return ()
+            names: Iterable[str] = view.plan.ready(view.satisfied)
+        case Direction.UNDO:
+            names = current_wave(view)
+        case Direction.PROBE:
+            return probes(view, now)
+    steps, side = view.plan.by_name, view.side(direction)
+    return tuple(
+        name
+        for name in names
+        if steps[name].target(direction) is not None
+        and name not in view.plan.instances
+        and (name not in side or side[name].is_ready(now))
+    )
+
+
+def probes(view: SagaView, now: datetime | None = None) -> tuple[str, ...]:
+    """Return the steps whose agents are to be asked what became of them.
+
+    Args:
+        view: The saga now.
+        now: The database's clock; None: also those that are being asked, or will be.
+    """
+    out = []
+    for name in view.settled(PhaseStatus.UNKNOWN):
+        if view.plan.by_name[name].unknown_policy is not UnknownPolicy.PROBE:
+            continue
+        probe = view.phase(name, Direction.PROBE)
+        if probe.status is PhaseStatus.FAILED:
+            continue
+        if now is None or probe.is_ready(now):
+            out.append(name)
+    return tuple(out)
+
+
+def check_at(
+    view: SagaView, now: datetime, *, claimed: tuple[str, Direction] | None = None
+) -> datetime | None:
+    """Return when to look at the saga again; None: somebody else wakes it.
+
+    Args:
+        view: The saga now.
+        now: The database's clock.
+        claimed: A step that is being claimed: its lease bounds it from here on.
+    """
+    times = [_resend_at(since, now) for since in _awaiting_sagas_since(view)]
+    if view.state.is_final:  # on hold, its children have to hear of it
+        return min(times, default=None) if view.is_on_hold else None
+    if (at := wake_at(view, now)) is not None:
+        times.append(at)
+    for direction in _directions(view):
+        times += (
+            _resend_at(_ready_since(view, name, direction), now)
+            for name in ready(view, direction, now)
+            if (name, direction) != claimed
+        )
+    if view.lacks_locks and view.cause is None:
+        times.append(_resend_at(view.clock_from, now))
+    return min(times, default=None)
+
+
+def check_after_claim(
+    view: SagaView, step: str, direction: Direction, now: datetime
+) -> datetime | None:
+    """Return when to look again once ``step`` has been claimed from this view."""
+    return check_at(view, now, claimed=(step, direction))
+
+
+def _awaiting_sagas_since(view: SagaView) -> list[datetime]:
+    return [
+        view.paused_at or phase.started_at or view.started_at
+        for direction in (Direction.DO, Direction.UNDO)
+        for phase in view.side(direction).values()
+        if phase.status is PhaseStatus.AWAITING and "saga" in phase.awaits
+    ]
+
+
+def _directions(view: SagaView) -> tuple[Direction, ...]:
+    if view.state is SagaState.COMPENSATING:
+        return (Direction.UNDO,)
+    if view.cause is not None:
+        return (Direction.PROBE,)
+    return Direction.DO, Direction.PROBE
+
+
+def wake_at(view: SagaView, now: datetime | None = None) -> datetime | None:
+    """Return when time alone will move the saga: a due retry, or a deadline.
+
+    Args:
+        view: The saga now.
+        now: The database's clock: retries that are due by then have been sent and
+            are sent again like any message. None: they count as well.
+    """
+    if view.state.is_final:
+        return None
+    phases = [
+        phase
+        for direction in _directions(view)
+        for phase in view.side(direction).values()
+    ]
+    due = [p.due_at for p in phases if p.status is PhaseStatus.WAITING]
+    times = [at + RETRY_SLACK for at in due if at is not None]
+    if now is not None:
+        times = [at for at in times if at > now]
+    if view.state is not SagaState.COMPENSATING and view.cause is None:
+        times += (
+            phase.until
+            for phase in phases
+            if phase.status is PhaseStatus.AWAITING
+            and "signal" in phase.awaits  # a saga looks after its own end
+            and phase.until is not None
+        )
+        times.append(view.deadline)
+    return min(times, default=None)
+
+
+def _ready_since(view: SagaView, name: str, direction: Direction) -> datetime:
+    """Return since when a step could have been claimed."""
+    phase = view.phase(name, direction)
+    if phase.due_at is not None:
+        return phase.due_at
+    match direction:
+        case Direction.DO:
+            before = [view.do_of(other).ended_at for other in view.plan.needs(name)]
+            start = view.clock_from
+        case Direction.UNDO:
+            before = [phase.ended_at for phase in view.undo.values()]
+            start = view.turned_at or view.started_at
+        case Direction.PROBE:
+            before = [view.do_of(name).ended_at]
+            start = view.started_at
+    return max([start, *(at for at in before if at is not None)])
+
+
+def is_overdue(view: SagaView, name: str, direction: Direction, now: datetime) -> bool:
+    """Whether a step has been ready for so long that its message must be lost.
+
+    The end of a long wait has no message of its own: it is overdue after the slack.
+    """
+    waits = view.phase(name, direction).status is PhaseStatus.WAITING
+    patience = RETRY_SLACK if waits else RESEND_AFTER
+    return _ready_since(view, name, direction) + patience <= now
+
+
+def _resend_at(since: datetime, now: datetime) -> datetime:
+    """Return the next time to send again what has waited since then.
+
+    After 10 s, then after twice as long each time, at most every 5 minutes: a queue
+    that is long is not made longer.
+    """
+    wait, at = RESEND_AFTER, since + RESEND_AFTER
+    while at <= now and wait < _LONGEST_RESEND:
+        wait = min(wait * 2, _LONGEST_RESEND)
+        at += wait
+    if at <= now:
+        at += _LONGEST_RESEND * ((now - at) // _LONGEST_RESEND + 1)
+    return at

@@ -1,0 +1,168 @@
+"""How a saga begins: checked, recorded, sent. Front doors and workers share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eventstore import NotCanonical, canonical_bytes
+from orchestration.adapters.saga_records import Because, Start
+from orchestration.core.saga.checks import definition_faults
+from orchestration.core.saga.decide import Decision, advance
+from orchestration.core.saga.locks import lock_names
+from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
+from orchestration.core.saga.view import SagaView
+from orchestration.engine.recording import Recorder
+from orchestration.errors import (
+    InvalidSaga,
+    PayloadTooLarge,
+    TooManySagas,
+    UnknownAgent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+__all__ = ["Backpressure", "Hosts", "SagaDoor"]
+
+_COUNT_EVERY_S = 1.0
+
+
+class Hosts(Protocol):
+    """Who knows what workers host."""
+
+    def unknown(self, wanted: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Return which (agent, action) no worker has ever announced."""
+
+
+@dataclass(slots=True)
+class Backpressure:
+    """Refuses sagas beyond a limit; counts once a second, so it is not exact.
+
+    Attributes:
+        count_open: Returns how many sagas are open, counted no further than asked.
+        limit: How many there may be.
+    """
+
+    count_open: Callable[[int], int]
+    limit: int
+    _is_full: bool = field(default=False, init=False)
+    _counted_at: float = field(default=float("-inf"), init=False)
+
+    def check(self) -> None:
+        """Return if there is room.
+
+        Raises:
+            TooManySagas: There is none.
+        """
+        if time.monotonic() > self._counted_at + _COUNT_EVERY_S:
+            self._is_full = self.count_open(self.limit) >= self.limit
+            self._counted_at = time.monotonic()
+        if self._is_full:
+            raise TooManySagas(
+                f"{self.limit} sagas are open, which is the limit "
+                "(ORCHESTRATION_MAX_OPEN_SAGAS): try later, or add workers"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SagaDoor:
+    """Where sagas come in.
+
+    Attributes:
+        max_payload_bytes: Limit of a saga's definition with its initial data.
+        backpressure: Whether there is room for another; None: there always is.
+    """
+
+    recorder: Recorder
+    hosts: Hosts
+    max_payload_bytes: int
+    backpressure: Backpressure | None = None
+
+    def begin(
+        self, start: Start, because: Because, *, connection: Connection | None = None
+    ) -> bool:
+        """Record a saga's start and send its first steps; False if it has begun.
+
+        With a caller's ``connection`` nothing is sent: the start becomes true when
+        the caller commits, and the sweep sends the first steps.
+
+        Raises:
+            InvalidSaga: The definition has faults; all are named.
+            UnknownAgent: No worker ever announced an agent or action of it.
+            PayloadTooLarge: Definition and data are over the limit.
+            TooManySagas: As many sagas are open as may be.
+            SagaConflict: The id is taken by another saga.
+        """
+        start = replace(start, initial_data=dict(start.initial_data))
+        self._check(start)
+        view = self.recorder.log.begin(start, because, connection=connection)
+        if view is not None and connection is None:
+            self._set_going(view, because)
+        return view is not None
+
+    def _check(self, start: Start) -> None:
+        transaction = start.transaction
+        faults = [*definition_faults(transaction)]
+        try:
+            lock_names(transaction.locks, start.initial_data)
+        except ValueError as exc:
+            faults.append(str(exc))
+        if faults:
+            raise InvalidSaga(transaction.name, faults)
+        if unknown := self.hosts.unknown(_wanted(transaction)):
+            raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
+        name = transaction.name
+        try:
+            size = len(
+                canonical_bytes({"d": transaction.to_json(), "i": start.initial_data})
+            )
+        except NotCanonical as exc:
+            raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
+        if size > self.max_payload_bytes:
+            raise PayloadTooLarge(
+                f"saga {name!r}: definition and initial data take {size} "
+                f"bytes, the limit is {self.max_payload_bytes} "
+                "(ORCHESTRATION_MAX_PAYLOAD_BYTES): pass a reference to the data"
+            )
+        # A parent's step is part of a saga that has been let in already.
+        if self.backpressure is not None and start.parent is None:
+            self.backpressure.check()
+
+    def _set_going(self, view: SagaView, because: Because) -> None:
+        recorder = self.recorder
+        decision = advance(view, recorder.now())
+        if decision.facts:  # of steps that need no agent
+            answer, decision = recorder.record(view, decision, because)
+            if not answer.is_recorded:
+                return  # somebody else has set it going
+        else:
+            recorder.announce(Decision(view=view))
+        recorder.send(decision)
+
+
+def _wanted(transaction: SagaTransaction) -> Iterator[tuple[str, str]]:
+    """Yield agent and action of every call, those of sagas within included."""
+    for step in transaction.steps:
+        for target in step.targets:
+            is_task = target.startswith(CELERY_ACTION)
+            yield ("" if is_task else step.agent_id), target
+        if isinstance(step.saga, Mapping):
+            saga: Mapping[str, Any] = step.saga
+            yield from _wanted(SagaTransaction.from_json(saga, transaction_id=""))
+
+
+def _sentence(agent: str, action: str) -> str:
+    if not agent:
+        return (
+            f"no worker has the task {action.removeprefix(CELERY_ACTION)!r}: start "
+            "`celery -A tasks worker -I` with the module that defines it"
+        )
+    return (
+        f"no worker hosts action {action!r} of agent {agent!r}: start "
+        "`celery -A tasks worker -I` with the module that defines it"
+    )

@@ -1,0 +1,423 @@
+"""Sagas for code that blocks, as in Django or Flask views and in scripts.
+
+    with SagaClient() as sagas:
+        result = sagas.execute(transaction, {"order": 7})
+
+``orchestration.saga.SagaOrchestrator`` is the same for asyncio code.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestration.adapters.saga_index import DeadLetter, SagaSummary
+from orchestration.adapters.saga_records import Because, Start
+from orchestration.core.saga.acts import Who
+from orchestration.core.saga.execution import SagaExecution, execution_of
+from orchestration.core.saga.model import SagaState, SagaTransaction
+from orchestration.core.saga.view import SagaView
+from orchestration.errors import (
+    SagaCancelled,
+    SagaCompensated,
+    SagaCompensationFailed,
+    SagaFailed,
+    SagaNotCompleted,
+    SagaPaused,
+    SagaStillRunning,
+)
+from orchestration.message_bus import MessageBus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["HistoryEvent", "SagaClient", "result_or_raise"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """One recorded fact of a saga, in the order of ``version``."""
+
+    version: int
+    type: str
+    recorded_at: datetime
+    data: Mapping[str, Any]
+
+
+class SagaClient:
+    """Starts sagas, waits for them, tells how they stand, and acts upon them.
+
+    Every act is recorded with who asked (``by``; by default the user and host of this
+    process) and ``why``. An act that does not fit the saga's state raises
+    SagaActRefused, whose text says what would; an unknown id raises SagaNotFound.
+
+    Args:
+        message_bus: Whose connections it uses; None: one of its own.
+    """
+
+    def __init__(self, message_bus: MessageBus | None = None) -> None:
+        self._owns_bus = message_bus is None
+        self._bus = message_bus or MessageBus()
+
+    def connect(self) -> None:
+        """Connect, unless the message bus is connected already."""
+        self._bus.connect()
+
+    def close(self) -> None:
+        """Let go of what this object opened; a shared bus stays open."""
+        if self._owns_bus:
+            self._bus.disconnect()
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- begin and wait
+
+    def start(
+        self,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
+    ) -> str:
+        """Start a saga and return its id without waiting for it.
+
+        Starting the same transaction with the same data again starts nothing.
+
+        Args:
+            transaction: The steps, and how to undo them.
+            initial_data: JSON input of the first steps.
+            connection: Joins this connection's transaction: the saga begins if that
+                commits, within about a second of it.
+
+        Raises:
+            InvalidSaga: The definition has faults; all are named, nothing started.
+            UnknownAgent: No worker ever announced an agent or action of it.
+            PayloadTooLarge: The initial data are over the limit.
+            TooManySagas: As many sagas are open as may be.
+            SagaConflict: The id is taken by another saga.
+            TransportError: The database does not answer.
+        """
+        begun = Start(transaction=transaction, initial_data=dict(initial_data or {}))
+        because = Because(actor="producer")
+        self._bus.saga_desk.door.begin(begun, because, connection=connection)
+        return transaction.transaction_id
+
+    def execute(
+        self,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Run a saga to its end and return what its steps produced.
+
+        The saga outlives this call. Calling again with the same transaction waits for
+        the first run and starts nothing.
+
+        Returns:
+            The outputs of all steps, overlaid in dependency order.
+
+        Raises:
+            SagaCompensated: A step failed, and what was done has been undone.
+            SagaCancelled: It was cancelled, and what was done has been undone.
+            SagaCompensationFailed: Undoing failed as well; it needs a person.
+            SagaPaused: It stands still after its pivot, or with an unknown outcome.
+            SagaFailed: It was halted for an operator.
+            InvalidSaga: As for ``start``, like all its errors.
+        """
+        saga_id = self.start(transaction, initial_data)
+        return result_or_raise(self.wait(saga_id))
+
+    def wait(self, saga_id: str, *, timeout_ms: int | None = None) -> SagaExecution:
+        """Wait until a saga is over, or stands still for a person.
+
+        A saga that an operator has paused is waited for.
+
+        Args:
+            saga_id: Of a saga that has been started.
+            timeout_ms: How long to wait, milliseconds; None: as long as it takes.
+
+        Raises:
+            SagaStillRunning: The time is over; the saga goes on.
+        """
+        give_up_at = None if timeout_ms is None else monotonic() + timeout_ms / 1_000
+        # Asked for before each look, so that an end in between is not missed.
+        end = self.end_of(saga_id)
+        try:
+            status = self.get_execution_status(saga_id)
+            while is_on_its_way(status):
+                left = None if give_up_at is None else give_up_at - monotonic()
+                end.result(left if left is None else max(0.0, left))
+                # The word may have been of another system's saga of that id.
+                end = self.end_of(saga_id)
+                status = self.get_execution_status(saga_id)
+        except FutureTimeoutError as exc:
+            raise still_running(saga_id, timeout_ms) from exc
+        finally:
+            self.forget(saga_id, end)
+        return status
+
+    def end_of(self, saga_id: str) -> Future[None]:
+        """Return a future that is done when the saga may have come to a stand."""
+        return self._bus.saga_ends.wait_for(saga_id)
+
+    def forget(self, saga_id: str, end: Future[None]) -> None:
+        """Wait for that future no longer."""
+        self._bus.saga_ends.forget(saga_id, end)
+
+    # --- look
+
+    def get_execution_status(self, saga_id: str) -> SagaExecution:
+        """Return how a saga stands, from its events."""
+        view = self._bus.sagas.view(saga_id)
+        waiting_for = None
+        if not view.state.is_over:
+            waiting_for = self._bus.sagas.waiting_for(saga_id) or self._offline(view)
+        return execution_of(view, waiting_for)
+
+    def history(self, saga_id: str) -> tuple[HistoryEvent, ...]:
+        """Return every fact recorded of a saga, oldest first."""
+        self._bus.sagas.view(saga_id)
+        return tuple(
+            HistoryEvent(event.version, event.type, event.recorded_at, event.data)
+            for event in self._bus.sagas.read(saga_id).events
+        )
+
+    def find(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        attributes: Mapping[str, str | float] | None = None,
+        started_after: datetime | None = None,
+        started_before: datetime | None = None,
+        after: SagaSummary | None = None,
+        limit: int = 50,
+    ) -> tuple[SagaSummary, ...]:
+        """Return sagas, newest first.
+
+        Args:
+            state: Only those in this state.
+            name: Only those of this definition's name.
+            attributes: Only those with all of these search attributes.
+            started_after: Only those begun at this time or later.
+            started_before: Only those begun earlier.
+            after: Only those that follow this one in the list: the next page.
+            limit: At most so many.
+        """
+        return self._bus.saga_index.find(
+            state=state,
+            name=name,
+            attributes=attributes,
+            started_after=started_after,
+            started_before=started_before,
+            after=after,
+            limit=limit,
+        )
+
+    def dead_letters(self, saga_id: str | None = None) -> Sequence[DeadLetter]:
+        """Return undos that failed for good, of one saga or of all."""
+        return self._bus.saga_index.letters(saga_id)
+
+    def _offline(self, view: SagaView) -> str | None:
+        """Name agents that the saga could use now and that no live worker hosts."""
+        if view.state.is_final:
+            return None
+        wanted = {step.agent_id for step in view.plan.steps if step.agent_id}
+        offline = self._bus.announcements.offline(wanted)
+        return f"a worker that hosts {', '.join(offline)}" if offline else None
+
+    # --- act
+
+    def signal(
+        self,
+        saga_id: str,
+        name: str,
+        data: object = None,
+        *,
+        signal_id: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Hand a signal to the step that waits for it, or will.
+
+        Args:
+            saga_id: The saga.
+            name: What the step's ``wait_for`` says.
+            data: JSON; an object becomes the step's output, anything else its value
+                under the step's name.
+            signal_id: Two signals of one id count once.
+            by: Who asks.
+            why: For the record.
+        """
+        desk, told = self._bus.saga_desk, who(by, why)
+        view = desk.signal(saga_id, told, name=name, data=data, signal_id=signal_id)
+        return execution_of(view)
+
+    def cancel(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
+        """Give up and undo, once what runs has ended; refused after the pivot."""
+        return execution_of(self._bus.saga_desk.cancel(saga_id, who(by, why)))
+
+    def pause(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
+        """Let what runs end, and begin nothing; timers stand still."""
+        return execution_of(self._bus.saga_desk.pause(saga_id, who(by, why)))
+
+    def resume(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
+        """Go on after a pause."""
+        return execution_of(self._bus.saga_desk.resume(saga_id, who(by, why)))
+
+    def retry(
+        self,
+        saga_id: str,
+        *,
+        from_step: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Try again what failed; of a failed compensation, the undos that failed.
+
+        Args:
+            saga_id: Of a saga that is FAILED, PAUSED or COMPENSATION_FAILED.
+            from_step: Begin anew with this step, which may be completed: it and what
+                came after it are undone first.
+            by: Who asks.
+            why: For the record.
+        """
+        desk, told = self._bus.saga_desk, who(by, why)
+        return execution_of(desk.retry(saga_id, told, from_step=from_step))
+
+    def resolve(
+        self,
+        saga_id: str,
+        step: str,
+        *,
+        happened: bool | None = None,
+        output: Mapping[str, Any] | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Say what a person has found out about a step.
+
+        Args:
+            saga_id: The saga.
+            step: Of unknown outcome: ``happened`` says whether it took effect. Or one
+                whose undoing failed: it was undone by hand.
+            happened: Whether the step took effect.
+            output: What the step would have returned.
+            by: Who asks.
+            why: For the record.
+        """
+        view = self._bus.saga_desk.resolve(
+            saga_id, who(by, why), step=step, happened=happened, output=output
+        )
+        return execution_of(view)
+
+    def skip(
+        self, saga_id: str, step: str, *, by: str = "", why: str = ""
+    ) -> SagaExecution:
+        """Leave the effect of a step whose undoing failed; the rest is undone."""
+        return execution_of(self._bus.saga_desk.skip(saga_id, who(by, why), step=step))
+
+    def replay_compensation(
+        self,
+        saga_id: str,
+        *,
+        from_step: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> SagaExecution:
+        """Undo once more what was undone, each undo under a new key.
+
+        Args:
+            saga_id: Of a saga that is COMPENSATED or COMPENSATION_FAILED.
+            from_step: Leave out what was undone before this step.
+            by: Who asks.
+            why: For the record.
+        """
+        desk, told = self._bus.saga_desk, who(by, why)
+        return execution_of(desk.replay(saga_id, told, from_step=from_step))
+
+    def fork(
+        self,
+        saga_id: str,
+        *,
+        initial_data: Mapping[str, Any] | None = None,
+        transaction_id: str | None = None,
+        by: str = "",
+        why: str = "",
+    ) -> str:
+        """Begin a saga anew under a new id, whatever became of it; return that id.
+
+        Args:
+            saga_id: The saga to repeat.
+            initial_data: In place of the old saga's.
+            transaction_id: The new id; None: one is made.
+            by: Who asks.
+            why: For the record.
+        """
+        return self._bus.saga_desk.fork(
+            saga_id, who(by, why), initial_data=initial_data, new_id=transaction_id
+        )
+
+
+def who(by: str, why: str) -> Who:
+    """Return who acts: by default the user of this process."""
+    return Who(by or f"{_user()}@{socket.gethostname()}", why)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
+
+
+def is_on_its_way(status: SagaExecution) -> bool:
+    """Whether a saga is yet to come to a stand that a caller has to hear of."""
+    return not status.state.is_final or status.is_on_hold
+
+
+def still_running(saga_id: str, timeout_ms: int | None) -> SagaStillRunning:
+    """Return the error that a wait ended before its saga did."""
+    return SagaStillRunning(
+        f"saga {saga_id} still runs after {timeout_ms} ms; it goes on", saga_id
+    )
+
+
+_ENDS: Mapping[SagaState, type[SagaNotCompleted]] = {
+    SagaState.COMPENSATED: SagaCompensated,
+    SagaState.COMPENSATION_FAILED: SagaCompensationFailed,
+    SagaState.PAUSED: SagaPaused,
+    SagaState.FAILED: SagaFailed,
+}
+
+
+def result_or_raise(status: SagaExecution) -> dict[str, Any]:
+    """Return a completed saga's result, or raise what stands for its other end."""
+    if status.state is SagaState.COMPLETED:
+        return dict(status.result)
+    if status.is_cancelled and status.state is SagaState.COMPENSATED:
+        message = f"saga {status.saga_id} was cancelled and has been undone"
+        raise SagaCancelled(message, status)
+    error = status.error or {}
+    why = f"{error.get('type', 'timeout')}: {error.get('message', 'out of time')}"
+    where = f"step {status.failed_step!r}" if status.failed_step else "the saga"
+    message = f"saga {status.saga_id} is {status.state}: {where} gave up ({why})"
+    raise _ENDS[status.state](message, status)
