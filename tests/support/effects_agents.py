@@ -4,8 +4,8 @@ A step's metadata says how it behaves:
 
 - ``sleep_s``; ``wait_for_file``: go on only once that file is there;
 - ``fail``: ``"once"``, ``"always"``, ``"for good"``, ``"unknown"`` (no effect at the
-  first attempt, and it cannot tell), ``"unseen"`` (the same, with the effect);
-  ``undo_fail`` likewise;
+  first attempt, and it cannot tell), ``"unseen"`` (the same, with the effect),
+  ``"afterwards"`` (cleanly, once it has waited); ``undo_fail`` likewise;
 - ``mended_by``, ``undo_mended_by``: fail for good until that file is there;
 - ``returns``: the output; ``shows``: keys of the data to return beside it;
 - ``probe_says``: ``"truth"`` (the default), ``"nothing"``, ``"error"``.
@@ -69,6 +69,8 @@ def work(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     _fail(metadata.get("fail"), metadata.get("mended_by"), context)
     _write(context, "begin")
     _wait(metadata)
+    if metadata.get("fail") == "afterwards":
+        raise ValueError(f"{context.step} fails afterwards")
     _write(context, "do")
     if metadata.get("fail") == "unseen" and context.attempt == 1:
         raise OutcomeUnknown(f"{context.step} did it and cannot tell")
