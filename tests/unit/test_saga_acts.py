@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from orchestration.core.saga.acts import Who, cancel, undo
+from orchestration.core.saga.acts import Who, cancel, retry, skip, undo
 from orchestration.core.saga.model import SagaState
-from tests.unit.scripted import Script, step
+from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
+from tests.unit.scripted import FOR_GOOD, Script, step
 
 ANN = Who("ann")
 
@@ -36,3 +37,30 @@ def test_a_completed_saga_is_undone_with_its_parent() -> None:
         SagaState.COMPENSATING,
         (("b",), ("a",)),
     )
+
+
+def test_a_rewind_goes_on_after_its_failed_undo_is_settled() -> None:
+    script = Script(step("a"), step("b"), step("c"), on_failure="HALT")
+    script.do("a")
+    script.do("b")
+    script.do("c", FOR_GOOD)
+    script.act(retry, ANN, from_step="b")
+    script.undo("b", FOR_GOOD)
+    assert script.view.state is SagaState.COMPENSATION_FAILED
+    script.act(skip, ANN, step="b")
+    assert script.types[-2:] == ["COMPENSATION_SKIPPED", "SAGA_RETRIED"]
+    assert script.view.do_of("b").round == 2
+
+
+def test_an_undo_that_was_not_tried_again_has_not_failed_anew() -> None:
+    script = Script(step("a"), step("b"), step("c"), on_compensation_failure="CONTINUE")
+    script.do("a")
+    script.do("b")
+    script.do("c", FOR_GOOD)
+    script.undo("b", FOR_GOOD)
+    script.undo("a", FOR_GOOD)
+    assert newly_failed_undos(script.view) == ("b", "a")
+    script.act(retry, ANN, from_step="a")
+    script.undo("a", FOR_GOOD)
+    assert failed_undos(script.view) == ("b", "a")
+    assert newly_failed_undos(script.view) == ("a",)
