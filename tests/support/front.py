@@ -160,14 +160,12 @@ class Effects:
 
     def lines(self, saga_id: str, what: str) -> list[str]:
         """Return the steps with such an effect for a saga, in order."""
-        if not self.path.exists():
-            return []
-        rows = [line.split() for line in self.path.read_text().splitlines()]
-        return [row[2] for row in rows if row[0] == what and row[1] == saga_id]
+        return [effect.step for effect in self.all(saga_id, what=what)]
 
     def all(self, *saga_ids: str, what: str = "") -> list[Effect]:
         """Return everything that these sagas have done, in order."""
-        rows = [line.split() for line in self.path.read_text().splitlines()]
+        text = self.path.read_text() if self.path.exists() else ""
+        rows = [line.split() for line in text.splitlines()]
         found = [
             Effect(*r[:3], int(r[3]), int(r[4]), int(r[5]), r[6], json.loads(r[7]))
             for r in rows
