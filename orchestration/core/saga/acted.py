@@ -39,7 +39,12 @@ def _paused(view: SagaView, event: SagaEvent) -> SagaView:
     )
     if not event.data.get("on_hold"):
         return paused
-    return replace(paused, paused_at=event.recorded_at, resumes_to=view.state)
+    return replace(
+        paused,
+        paused_by=event.data.get("by"),
+        paused_at=event.recorded_at,
+        resumes_to=view.state,
+    )
 
 
 def _resumed(view: SagaView, event: SagaEvent) -> SagaView:
@@ -74,6 +79,7 @@ def _moving(view: SagaView, state: SagaState) -> SagaView:
         view,
         state=state,
         paused_because=None,
+        paused_by=None,
         paused_at=None,
         resumes_to=None,
         ended_at=None,

@@ -21,7 +21,6 @@ class Order(StrEnum):
     START = "start"
     CANCEL = "cancel"
     PAUSE = "pause"
-    RESUME = "resume"
     UNDO = "undo"
 
 

@@ -116,6 +116,7 @@ class SagaView:
         heard: Ids of all signals that have come.
         locks: Fencing numbers of the locks it holds; None before it has them.
         paused_because: Why it stands still, if it does.
+        paused_by: Who paused it; None: it did itself.
         paused_at: Since when, if an operator paused it: its timers stand still.
         resumes_to: The state it goes on in after an operator's pause.
     """
@@ -146,6 +147,7 @@ class SagaView:
     heard: frozenset[str] = frozenset()
     locks: Mapping[str, int] | None = None
     paused_because: str | None = None
+    paused_by: str | None = None
     paused_at: datetime | None = None
     resumes_to: SagaState | None = None
 
