@@ -97,8 +97,9 @@ def _retried(view: SagaView, event: SagaEvent) -> SagaView:
     sagas = {step.name for step in view.plan.steps if step.saga is not None}
     do = {
         # A saga that was undone is no more to be had: the next round has another.
+        # What awaits a signal gets all its time again, as the saga does.
         name: phase.anew(next_round=name in rewound or name in sagas)
-        if name in rewound or phase.status in _GIVEN_UP
+        if name in rewound or phase.status in (*_GIVEN_UP, PhaseStatus.AWAITING)
         else phase
         for name, phase in view.do.items()
     }
