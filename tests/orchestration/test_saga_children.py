@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -277,7 +276,7 @@ def test_a_child_that_an_operator_paused_stays_so_until_resumed(
     ends.touch()
     front.await_event(child, "STEP_COMPLETED", step="s1")
     paused = front.await_event(child, "SAGA_PAUSED").recorded_at.timestamp()
-    wait_until(lambda: time.time() > paused + 3, "the sweep has looked at both")
+    front.await_time(paused + 3)  # the sweep has looked at both by now
     assert front.status(child).is_on_hold
     assert "SAGA_RESUMED" not in front.types(child)
     front.act("resume", child, by="ann")
