@@ -20,7 +20,7 @@ from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.fold import fold
 from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.outcomes import Failed, Outcome
-from orchestration.core.saga.timing import whole_ms
+from orchestration.core.saga.timing import needs_locks, whole_ms
 from orchestration.core.saga.view import Parent, SagaView
 from orchestration.engine.acting import SagaDesk
 from orchestration.errors import (
@@ -49,7 +49,7 @@ class Attendant:
         """Do what the saga needs now; if that moves it on, send what follows."""
         recorder = self.desk.recorder
         view = recorder.log.view(saga_id)
-        if view.lacks_locks and view.cause is None and not view.state.is_final:
+        if needs_locks(view):
             self._take_locks(view, because)
             return
         for errand in orders(view):

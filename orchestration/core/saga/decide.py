@@ -22,7 +22,13 @@ from orchestration.core.saga.outcomes import (
     late_fact,
     outcome_fact,
 )
-from orchestration.core.saga.timing import check_at, is_overdue, probes, ready
+from orchestration.core.saga.timing import (
+    check_at,
+    is_overdue,
+    needs_locks,
+    probes,
+    ready,
+)
 from orchestration.core.saga.undoing import (
     chained,
     compensation_plan,
@@ -243,7 +249,7 @@ def _attends(view: SagaView, before: SagaView | None) -> bool:
     After a change (``before``) only if it is of their concern; looking at a saga that
     stands still, always.
     """
-    if view.lacks_locks and view.cause is None and before is None:
+    if needs_locks(view) and (before is None or not needs_locks(before)):
         return True
     if view.parent is not None and view.state.is_final:
         return before is None or before.state is not view.state

@@ -326,4 +326,6 @@ def _probed(view: SagaView, event: SagaEvent) -> SagaView:
 
 
 def _ended(view: SagaView, event: SagaEvent, state: SagaState) -> SagaView:
-    return replace(view, state=state, ended_at=event.recorded_at)
+    # Whoever is over has given its locks back.
+    locks = None if state.is_over else view.locks
+    return replace(view, state=state, ended_at=event.recorded_at, locks=locks)

@@ -114,7 +114,7 @@ class SagaView:
             came too late to count.
         signals: Data of signals that no step has taken yet, oldest first, by name.
         heard: Ids of all signals that have come.
-        locks: Fencing numbers of the locks it holds; None before it has them.
+        locks: Fencing numbers of the locks it holds; None while it has none.
         paused_because: Why it stands still, if it does.
         paused_by: Who paused it; None: it did itself.
         paused_at: Since when, if an operator paused it: its timers stand still.
@@ -169,7 +169,7 @@ class SagaView:
 
     @property
     def lacks_locks(self) -> bool:
-        """Whether it may not begin before it has its locks."""
+        """Whether it does not hold the locks that its steps and undos need."""
         return bool(self.transaction.locks) and self.locks is None
 
     @property
