@@ -133,6 +133,7 @@ _BEHAVIOUR = {
     "returns",
     "shows",
     "probe_says",
+    "probe_waits_for",
 }
 
 
