@@ -7,6 +7,7 @@ OrchestrationError
 │   └── EmbeddedServerMissing     there is no program to start: the extra is missing
 ├── InvalidSaga                   refused before anything started; ``faults`` lists why
 │   └── UnknownAgent              no worker ever announced the agent or its action
+├── InvalidCondition              a text is no condition of a rule or of a step
 ├── PayloadTooLarge               a message or an event over its limit
 ├── TransportError                the broker or the database could not be reached
 ├── SagaError                     about one saga, whose ``saga_id`` it carries
@@ -39,6 +40,7 @@ __all__ = [
     "DataConflict",
     "EmbeddedServerError",
     "EmbeddedServerMissing",
+    "InvalidCondition",
     "InvalidSaga",
     "NonRetryable",
     "OrchestrationError",
@@ -100,6 +102,23 @@ class InvalidSaga(OrchestrationError):
 
 class UnknownAgent(InvalidSaga):
     """No worker has ever announced an agent, or an action of it, that a step names."""
+
+
+class InvalidCondition(OrchestrationError):
+    """A text is no condition; the error says where, and what a condition may hold.
+
+    Attributes:
+        text: The condition as it was given; empty if it was no text at all.
+        position: The character at which it goes wrong; the first is 1.
+    """
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        super().__init__(message, text, position)
+        self.text = text
+        self.position = position
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PayloadTooLarge(OrchestrationError):

@@ -54,6 +54,7 @@ def test_a_refused_saga_names_its_faults() -> None:
     [
         errors.InvalidSaga("t", ["a fault"]),
         errors.UnknownAgent("t", ["a fault"]),
+        errors.InvalidCondition("condition 'a.b', at character 2: no", "a.b", 2),
         errors.SagaNotFound("no saga t", "t"),
         errors.NonRetryable("no"),
         errors.ConfigurationError("X is 1"),
