@@ -8,6 +8,8 @@ OrchestrationError
 ├── InvalidSaga                   refused before anything started; ``faults`` lists why
 │   └── UnknownAgent              no worker ever announced the agent or its action
 ├── InvalidCondition              a text is no condition of a rule or of a step
+├── InvalidTemplate               a template was refused; ``faults`` lists why
+├── TemplateNotFound              the folder has no template of that name or version
 ├── PayloadTooLarge               a message or an event over its limit
 ├── TransportError                the broker or the database could not be reached
 ├── SagaError                     about one saga, whose ``saga_id`` it carries
@@ -42,6 +44,7 @@ __all__ = [
     "EmbeddedServerMissing",
     "InvalidCondition",
     "InvalidSaga",
+    "InvalidTemplate",
     "NonRetryable",
     "OrchestrationError",
     "OutcomeUnknown",
@@ -59,6 +62,7 @@ __all__ = [
     "SchemaOutdated",
     "StepError",
     "StepTimedOut",
+    "TemplateNotFound",
     "TransportError",
     "UnknownAgent",
 ]
@@ -119,6 +123,25 @@ class InvalidCondition(OrchestrationError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class InvalidTemplate(OrchestrationError):
+    """A saga template, or what it was to be filled with, was refused.
+
+    Attributes:
+        faults: One sentence per fault, each naming the parameter and the way out.
+    """
+
+    def __init__(self, name: str, faults: Sequence[str]) -> None:
+        super().__init__(name, tuple(faults))
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return f"template {self.args[0]!r} was refused: " + "; ".join(self.faults)
+
+
+class TemplateNotFound(OrchestrationError):
+    """The folder has no template of that name or version; the text lists its own."""
 
 
 class PayloadTooLarge(OrchestrationError):
