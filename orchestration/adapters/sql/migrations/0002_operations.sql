@@ -332,6 +332,7 @@ DECLARE
     v_status text := 'ok';
     v_done record;
     v_count integer := cardinality(p_event_ids);
+    v_nth integer;
     v_wait_s double precision;
 BEGIN
     SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
@@ -387,20 +388,17 @@ BEGIN
         RETURN;
     END IF;
 
-    IF v_count = 1 THEN
+    -- One by one: for the two or three events of a decision the function for batches
+    -- would take longer.
+    FOR v_nth IN 1..v_count LOOP
         SELECT a.status, a.version, a.recorded_at INTO v_done
         FROM es.append_one(
-            'saga-' || p_saga, p_expected, p_event_ids[1], p_types[1], 1,
-            p_correlation, p_causation, p_actor, p_metadata, p_data[1]
+            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
+            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
+            p_data[v_nth]
         ) AS a;
-    ELSE
-        SELECT a.status, a.version, a.recorded_at INTO v_done
-        FROM es.append(
-            'saga-' || p_saga, p_expected, p_event_ids, p_types,
-            array_fill(1, ARRAY[v_count]), p_correlation, p_causation, p_actor,
-            array_fill(p_metadata, ARRAY[v_count]), p_data
-        ) AS a;
-    END IF;
+        EXIT WHEN v_done.status <> 'ok';
+    END LOOP;
     IF v_done.status <> 'ok' THEN
         -- The row disagrees with the stream: undo the lease, let the caller heal.
         RAISE EXCEPTION USING
