@@ -14,7 +14,7 @@ from inspect import isawaitable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from eventstore import NotCanonical, canonical_bytes
+from eventstore import NotCanonical
 from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.lease import HeldLease
 from orchestration.agents import Action, ActionContext
@@ -28,6 +28,7 @@ from orchestration.core.saga.outcomes import (
     idempotency_key,
 )
 from orchestration.core.saga.view import SagaView
+from orchestration.engine.payload import json_size
 from orchestration.errors import (
     DataConflict,
     NonRetryable,
@@ -227,7 +228,7 @@ def _checked(step: str, output: object, max_bytes: int) -> Ended:
     problem = ""
     if isinstance(output, Mapping):
         try:
-            size = len(canonical_bytes(output))
+            size = json_size(output)
         except NotCanonical as exc:
             problem = f"returned what is no JSON ({exc})"
         else:

@@ -39,7 +39,12 @@ def _paused(view: SagaView, event: SagaEvent) -> SagaView:
     )
     if not event.data.get("on_hold"):
         return paused
-    return evolve(paused, paused_at=event.recorded_at, resumes_to=view.state)
+    return evolve(
+        paused,
+        paused_by=event.data.get("by"),
+        paused_at=event.recorded_at,
+        resumes_to=view.state,
+    )
 
 
 def _resumed(view: SagaView, event: SagaEvent) -> SagaView:
@@ -74,6 +79,7 @@ def _moving(view: SagaView, state: SagaState) -> SagaView:
         view,
         state=state,
         paused_because=None,
+        paused_by=None,
         paused_at=None,
         resumes_to=None,
         ended_at=None,
@@ -81,7 +87,8 @@ def _moving(view: SagaView, state: SagaState) -> SagaView:
 
 
 def _turned(view: SagaView, event: SagaEvent) -> SagaView:
-    return evolve(_moving(view, SagaState.COMPENSATING), turned_at=event.recorded_at)
+    view = _moving(view, SagaState.COMPENSATING)
+    return evolve(view, turned_at=event.recorded_at, turned=event.version)
 
 
 def _retried(view: SagaView, event: SagaEvent) -> SagaView:
@@ -90,8 +97,9 @@ def _retried(view: SagaView, event: SagaEvent) -> SagaView:
     sagas = {step.name for step in view.plan.steps if step.saga is not None}
     do = {
         # A saga that was undone is no more to be had: the next round has another.
+        # What awaits a signal gets all its time again, as the saga does.
         name: phase.anew(next_round=name in rewound or name in sagas)
-        if name in rewound or phase.status in _GIVEN_UP
+        if name in rewound or phase.status in (*_GIVEN_UP, PhaseStatus.AWAITING)
         else phase
         for name, phase in view.do.items()
     }

@@ -77,6 +77,7 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
                 view,
                 state=SagaState.COMPENSATING,
                 turned_at=event.recorded_at,
+                turned=event.version,
                 waves=tuple(tuple(wave) for wave in event.data["waves"]),
                 kept=tuple(event.data.get("kept_steps", ())),
             )
@@ -189,6 +190,7 @@ def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaVie
     again = undone.anew(next_round=True) if settled else evolve(undone, repeats=True)
     view = view.with_phase(step, Direction.UNDO, again)
     if view.state in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
+        view = evolve(view, turned_at=event.recorded_at, turned=event.version)
         return evolve(view, state=SagaState.COMPENSATING, ended_at=None)
     return view
 
@@ -325,4 +327,6 @@ def _probed(view: SagaView, event: SagaEvent) -> SagaView:
 
 
 def _ended(view: SagaView, event: SagaEvent, state: SagaState) -> SagaView:
-    return evolve(view, state=state, ended_at=event.recorded_at, rewinds=())
+    # Whoever is over has given its locks back.
+    locks = None if state.is_over else view.locks
+    return evolve(view, state=state, ended_at=event.recorded_at, locks=locks)

@@ -109,13 +109,15 @@ class SagaView:
         cause: Why it gave up: ``{"reason", "step", "error"}``; None while it has not.
         waves: The undo plan, once compensation has started.
         turned_at: When it last turned to undoing.
+        turned: The stream version of that.
         rewinds: Steps to be done anew once the waves are through.
         late: Attempts (step, direction, number, round) whose result is on record and
             came too late to count.
         signals: Data of signals that no step has taken yet, oldest first, by name.
         heard: Ids of all signals that have come.
-        locks: Fencing numbers of the locks it holds; None before it has them.
+        locks: Fencing numbers of the locks it holds; None while it has none.
         paused_because: Why it stands still, if it does.
+        paused_by: Who paused it; None: it did itself.
         paused_at: Since when, if an operator paused it: its timers stand still.
         resumes_to: The state it goes on in after an operator's pause.
     """
@@ -139,12 +141,14 @@ class SagaView:
     waves: Waves = ()
     kept: tuple[str, ...] = ()
     turned_at: datetime | None = None
+    turned: int = 0
     rewinds: tuple[str, ...] = ()
     late: frozenset[tuple[str, Direction, int, int]] = frozenset()
     signals: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     heard: frozenset[str] = frozenset()
     locks: Mapping[str, int] | None = None
     paused_because: str | None = None
+    paused_by: str | None = None
     paused_at: datetime | None = None
     resumes_to: SagaState | None = None
 
@@ -166,7 +170,7 @@ class SagaView:
 
     @property
     def lacks_locks(self) -> bool:
-        """Whether it may not begin before it has its locks."""
+        """Whether it does not hold the locks that its steps and undos need."""
         return bool(self.transaction.locks) and self.locks is None
 
     @property

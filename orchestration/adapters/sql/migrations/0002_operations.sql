@@ -192,7 +192,7 @@ BEGIN
         SELECT FROM orch.lock_wait AS w
         JOIN orch.open_saga AS o USING (saga_id)
         WHERE w.name = ANY (p_names) AND w.saga_id <> p_saga
-            AND o.state = 'RUNNING' AND NOT o.gives_up
+            AND (o.state = 'COMPENSATING' OR o.state = 'RUNNING' AND NOT o.gives_up)
             AND (w.since, w.saga_id) < (v_since, p_saga)
     ) THEN
         RETURN NULL;
@@ -219,6 +219,9 @@ BEGIN
         UNION
         SELECT w.name FROM orch.lock_wait AS w WHERE w.saga_id = p_saga
     ) AS n;
+    -- In the order in which they are taken, so that nobody waits for each other.
+    PERFORM FROM orch.saga_lock AS k WHERE k.holder = p_saga
+    ORDER BY k.name FOR UPDATE;
     UPDATE orch.saga_lock AS k SET holder = NULL WHERE k.holder = p_saga;
     DELETE FROM orch.lock_wait AS w WHERE w.saga_id = p_saga;
     -- Who is locked is asking for the locks right now, and waits for this commit.
