@@ -232,6 +232,7 @@ def _started(start: Start) -> NewFact:
         data["ends_by_ms"] = start.ends_by_ms
     if start.forked_from is not None:
         data["forked_from"] = start.forked_from
+    data |= start.told
     return NewFact(EventType.SAGA_STARTED, data)
 
 

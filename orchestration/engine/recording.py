@@ -21,7 +21,7 @@ from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
 from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import SagaState
-from orchestration.core.saga.undoing import failed_undos
+from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.ports import Clock, Ends, Log, Metrics, Sender
 from orchestration.errors import SagaNotFound, TransportError
@@ -42,10 +42,12 @@ _NEEDS_SOMEBODY: Final = (
 )
 _SETTLES_LETTERS: Final = (
     EventType.COMPENSATION_COMPLETED,
+    EventType.COMPENSATION_FAILED,
     EventType.COMPENSATION_RETRIED,
     EventType.COMPENSATION_REPLAYED,
     EventType.COMPENSATION_SKIPPED,
     EventType.COMPENSATION_RESOLVED,
+    EventType.SAGA_RETRIED,
 )
 
 
@@ -186,7 +188,7 @@ class Recorder:
             beside |= {
                 "letters": [
                     {"step": name, "error": after.undo_of(name).error or {}}
-                    for name in failed_undos(after)
+                    for name in newly_failed_undos(after)
                 ],
                 "try_again_s": self.rules.letter_retry_s,
                 "max_tries": self.rules.letter_max_tries,

@@ -1,13 +1,20 @@
 """Agents whose every effect is a line in a file, to hold against the history.
 
-A step's metadata says how it behaves: ``sleep_s``; ``fail`` (``"once"``, ``"always"``,
-``"for good"``, ``"unknown"``); ``undo_fail`` likewise; ``wait_for_file``: go on only
-once that file is there.
+A step's metadata says how it behaves:
+
+- ``sleep_s``; ``wait_for_file``: go on only once that file is there;
+- ``fail``: ``"once"``, ``"always"``, ``"for good"``, ``"unknown"`` (no effect at the
+  first attempt, and it cannot tell), ``"unseen"`` (the same, with the effect),
+  ``"afterwards"`` (cleanly, once it has waited); ``undo_fail`` likewise;
+- ``mended_by``, ``undo_mended_by``: fail for good until that file is there;
+- ``returns``: the output; ``shows``: keys of the data to return beside it;
+- ``probe_says``: ``"truth"`` (the default), ``"nothing"``, ``"error"``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -22,21 +29,28 @@ second = Agent("agent-second", pool="second")
 
 
 def _write(context: ActionContext, what: str) -> None:
-    line = f"{what} {context.saga_id} {context.step} {context.attempt} {os.getpid()}\n"
+    words = [
+        *(what, context.saga_id, context.step, context.attempt, os.getpid()),
+        *(context.round, context.idempotency_key),
+        json.dumps(dict(context.locks), separators=(",", ":")),
+    ]
     descriptor = os.open(
         os.environ["EFFECTS_FILE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT
     )
     try:
-        os.write(descriptor, line.encode())  # one write: lines never mix
+        # One write: lines never mix.
+        os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
     finally:
         os.close(descriptor)
 
 
-def _fail(how: str | None, context: ActionContext) -> None:
+def _fail(how: str | None, mended_by: str | None, context: ActionContext) -> None:
     if how == "always" or (how == "once" and context.attempt == 1):
         raise ValueError(f"{context.step} fails {how}")
     if how == "for good":
         raise NonRetryable(f"{context.step} fails for good")
+    if mended_by is not None and not Path(mended_by).exists():
+        raise NonRetryable(f"{context.step} waits to be mended")
     if how == "unknown" and context.attempt == 1:
         raise OutcomeUnknown(f"{context.step} cannot tell")
 
@@ -52,19 +66,51 @@ def _wait(metadata: Mapping[str, Any]) -> None:
 def work(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Fail first or have an effect: a failure is a clean one."""
     metadata = context.metadata
-    _fail(metadata.get("fail"), context)
+    _fail(metadata.get("fail"), metadata.get("mended_by"), context)
     _write(context, "begin")
     _wait(metadata)
+    if metadata.get("fail") == "afterwards":
+        raise ValueError(f"{context.step} fails afterwards")
     _write(context, "do")
-    return {context.step: context.attempt, "seen": sorted(data["steps"])}
+    if metadata.get("fail") == "unseen" and context.attempt == 1:
+        raise OutcomeUnknown(f"{context.step} did it and cannot tell")
+    output = {context.step: context.attempt, "seen": sorted(data["steps"])}
+    shown = {key: data.get(key) for key in metadata.get("shows", ())}
+    return dict(metadata.get("returns", output)) | shown
 
 
 @effects.action("unwork")
 def unwork(_data: dict[str, Any], context: ActionContext) -> None:
     """Undo, which may be asked for twice."""
-    _fail(context.metadata.get("undo_fail"), context)
-    _wait({"sleep_s": context.metadata.get("undo_sleep_s", 0)})
+    metadata = context.metadata
+    _fail(metadata.get("undo_fail"), metadata.get("undo_mended_by"), context)
+    _wait({"sleep_s": metadata.get("undo_sleep_s", 0)})
     _write(context, "undo")
+
+
+@effects.action("look")
+def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
+    """Tell whether the step's effect is there."""
+    _write(context, "probe")
+    match context.metadata.get("probe_says", "truth"):
+        case "nothing":
+            return {"sorry": "nobody knows"}
+        case "error":
+            raise ValueError("nobody answers")
+    wanted = f"do {context.saga_id} {context.step} "
+    lines = Path(os.environ["EFFECTS_FILE"]).read_text().splitlines()
+    happened = any(line.startswith(wanted) for line in lines)
+    return {"happened": happened, "output": {"found": happened}}
+
+
+@effects.action("work_until_cancelled")
+def work_until_cancelled(_data: dict[str, Any], context: ActionContext) -> None:
+    """Have an effect, and go on until the saga gives up."""
+    _write(context, "begin")
+    while not context.cancelled:
+        time.sleep(0.05)
+        context.heartbeat()
+    _write(context, "do")
 
 
 @effects.action("work_async")
@@ -89,7 +135,7 @@ def insert_row(_data: dict[str, Any], context: ActionContext) -> None:
         "INSERT INTO business (saga, step, attempt) VALUES (%s, %s, %s)",
         (context.saga_id, context.step, context.attempt),
     )
-    _fail(context.metadata.get("fail"), context)
+    _fail(context.metadata.get("fail"), None, context)
 
 
 @second.action("work")

@@ -81,7 +81,8 @@ def _moving(view: SagaView, state: SagaState) -> SagaView:
 
 
 def _turned(view: SagaView, event: SagaEvent) -> SagaView:
-    return replace(_moving(view, SagaState.COMPENSATING), turned_at=event.recorded_at)
+    view = _moving(view, SagaState.COMPENSATING)
+    return replace(view, turned_at=event.recorded_at, turned=event.version)
 
 
 def _retried(view: SagaView, event: SagaEvent) -> SagaView:

@@ -195,9 +195,7 @@ def advance(
         return _undo_on(view, now, before)
     if view.cause is None and (fact := without_agent(view, now)):
         return _then(view, fact, now, before=before)
-    if len(view.satisfied) == len(view.plan.steps):
-        if view.is_cancelled:  # the last step was the pivot, and it was done
-            return _refuse_cancel(view, now, before)
+    if len(view.satisfied) == len(view.plan.steps) and not _is_asked_for(view):
         return _then(view, NewFact(EventType.SAGA_COMPLETED), now, before=before)
     if view.cause is None and now >= view.deadline:
         fact = NewFact(EventType.SAGA_TIMED_OUT)
@@ -313,13 +311,16 @@ def _give_up(view: SagaView, now: datetime, before: SagaView | None) -> Decision
         data = {"reason": why, "steps": unresolved, "cause": cause}
         return _then(view, NewFact(EventType.SAGA_PAUSED, data), now, before=before)
     halts = view.transaction.on_failure is OnFailure.HALT
-    if halts and (view.cause or {}).get("reason") not in _ASKED_FOR:
+    if halts and not _is_asked_for(view):
         cause = {"cause": dict(view.cause or {})}
         return _then(view, NewFact(EventType.SAGA_HALTED, cause), now, before=before)
     return _then(view, compensation_plan(view), now, before=before)
 
 
-_ASKED_FOR = ("cancelled", "undone with its parent")
+def _is_asked_for(view: SagaView) -> bool:
+    """Whether somebody wants it undone, however it went."""
+    reasons = ("cancelled", "undone with its parent")
+    return view.cause is not None and view.cause.get("reason") in reasons
 
 
 def _is_signal(phase: Phase) -> bool:

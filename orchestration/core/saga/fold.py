@@ -76,6 +76,7 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
                 view,
                 state=SagaState.COMPENSATING,
                 turned_at=event.recorded_at,
+                turned=event.version,
                 waves=tuple(tuple(wave) for wave in event.data["waves"]),
                 kept=tuple(event.data.get("kept_steps", ())),
             )
@@ -188,6 +189,7 @@ def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaVie
     again = undone.anew(next_round=True) if settled else replace(undone, repeats=True)
     view = view.with_phase(step, Direction.UNDO, again)
     if view.state in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
+        view = replace(view, turned_at=event.recorded_at, turned=event.version)
         return replace(view, state=SagaState.COMPENSATING, ended_at=None)
     return view
 
@@ -324,4 +326,4 @@ def _probed(view: SagaView, event: SagaEvent) -> SagaView:
 
 
 def _ended(view: SagaView, event: SagaEvent, state: SagaState) -> SagaView:
-    return replace(view, state=state, ended_at=event.recorded_at, rewinds=())
+    return replace(view, state=state, ended_at=event.recorded_at)

@@ -108,6 +108,7 @@ class SagaView:
         cause: Why it gave up: ``{"reason", "step", "error"}``; None while it has not.
         waves: The undo plan, once compensation has started.
         turned_at: When it last turned to undoing.
+        turned: The stream version of that.
         rewinds: Steps to be done anew once the waves are through.
         late: Attempts (step, direction, number, round) whose result is on record and
             came too late to count.
@@ -138,6 +139,7 @@ class SagaView:
     waves: Waves = ()
     kept: tuple[str, ...] = ()
     turned_at: datetime | None = None
+    turned: int = 0
     rewinds: tuple[str, ...] = ()
     late: frozenset[tuple[str, Direction, int, int]] = frozenset()
     signals: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
