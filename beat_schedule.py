@@ -7,6 +7,8 @@ from typing import Final
 SCHEDULE: Final[dict[str, tuple[str, float]]] = {
     # Finds sagas that stand still: lost messages, dead workers, due times.
     "sweep sagas": ("saga.sweep", 1.0),
+    # Tries again what could not be undone.
+    "retry dead letters": ("saga.letters", 5.0),
     # Gives committed events their place in the one dense order that readers follow.
     "number events": ("provenance.sequence", 1.0),
 }

@@ -1,0 +1,30 @@
+"""What beat has done for sagas beside the sweep: at most one of each at a time.
+
+Each tick claims its slot, so that two beats do nothing twice; what is decided is
+decided in ``orchestration.engine``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from orchestration.contracts import SAGA_LETTERS
+from orchestration.engine.letters import letters_by_saga, try_again
+from tasks.celery_app import app
+from tasks.edge import each
+from tasks.runtime import runtime
+
+# Bounds one tick; what is left is taken by the next.
+_PER_TICK = 200
+
+
+@app.task(name=SAGA_LETTERS)
+def letters(period_s: float = 5.0) -> int:
+    """Try again undos that failed for good; return of how many sagas."""
+    rt = runtime(app)
+    if not rt.watch.claim_tick(SAGA_LETTERS, period_s):
+        return 0
+    due = letters_by_saga(rt.index.due_letters(_PER_TICK))
+    for saga_id, of_saga in due.items():
+        each(f"letters: saga {saga_id}", partial(try_again, rt.desk, of_saga))
+    return len(due)
