@@ -9,6 +9,8 @@ SCHEDULE: Final[dict[str, tuple[str, float]]] = {
     "sweep sagas": ("saga.sweep", 1.0),
     # Tries again what could not be undone.
     "retry dead letters": ("saga.letters", 5.0),
+    # Tells somebody outside of sagas that need a person.
+    "notify of failures": ("saga.notify", 5.0),
     # Gives committed events their place in the one dense order that readers follow.
     "number events": ("provenance.sequence", 1.0),
 }

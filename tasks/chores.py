@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from orchestration.contracts import SAGA_LETTERS
+from orchestration.adapters.receivers import receivers_of
+from orchestration.contracts import SAGA_LETTERS, SAGA_NOTIFY
 from orchestration.engine.letters import letters_by_saga, try_again
+from orchestration.engine.notifying import Notifier
 from tasks.celery_app import app
 from tasks.edge import each
 from tasks.runtime import runtime
@@ -28,3 +30,15 @@ def letters(period_s: float = 5.0) -> int:
     for saga_id, of_saga in due.items():
         each(f"letters: saga {saga_id}", partial(try_again, rt.desk, of_saga))
     return len(due)
+
+
+# The limit is for what has no timeout of its own, such as looking up a host's name.
+@app.task(name=SAGA_NOTIFY, time_limit=60)
+def notify(period_s: float = 5.0) -> int:
+    """Tell somebody outside of sagas that need a person; return of how many."""
+    rt = runtime(app)
+    if not rt.watch.claim_tick(SAGA_NOTIFY, period_s):
+        return 0
+    if not (receivers := receivers_of(rt.settings, app)):
+        return 0
+    return Notifier(rt.index, receivers, rt.db.clock).deliver(_PER_TICK)
