@@ -11,6 +11,8 @@ SCHEDULE: Final[dict[str, tuple[str, float]]] = {
     "retry dead letters": ("saga.letters", 5.0),
     # Tells somebody outside of sagas that need a person.
     "notify of failures": ("saga.notify", 5.0),
+    # Has sagas that ended long ago leave the lists.
+    "retire sagas": ("saga.retire", 3_600.0),
     # Gives committed events their place in the one dense order that readers follow.
     "number events": ("provenance.sequence", 1.0),
 }

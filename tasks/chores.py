@@ -9,15 +9,17 @@ from __future__ import annotations
 from functools import partial
 
 from orchestration.adapters.receivers import receivers_of
-from orchestration.contracts import SAGA_LETTERS, SAGA_NOTIFY
+from orchestration.contracts import SAGA_LETTERS, SAGA_NOTIFY, SAGA_RETIRE
 from orchestration.engine.letters import letters_by_saga, try_again
 from orchestration.engine.notifying import Notifier
+from orchestration.engine.retention import retire_ended
 from tasks.celery_app import app
 from tasks.edge import each
 from tasks.runtime import runtime
 
 # Bounds one tick; what is left is taken by the next.
 _PER_TICK = 200
+_DAY_S = 86_400
 
 
 @app.task(name=SAGA_LETTERS)
@@ -42,3 +44,12 @@ def notify(period_s: float = 5.0) -> int:
     if not (receivers := receivers_of(rt.settings, app)):
         return 0
     return Notifier(rt.index, receivers, rt.db.clock).deliver(_PER_TICK)
+
+
+@app.task(name=SAGA_RETIRE)
+def retire(period_s: float = 3_600.0) -> int:
+    """Have sagas that ended long ago leave the lists; return how many did."""
+    rt = runtime(app)
+    if not rt.watch.claim_tick(SAGA_RETIRE, period_s):
+        return 0
+    return retire_ended(rt.index, rt.settings.saga_retention_days * _DAY_S)
