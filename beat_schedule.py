@@ -7,6 +7,8 @@ from typing import Final
 SCHEDULE: Final[dict[str, tuple[str, float]]] = {
     # Finds sagas that stand still: lost messages, dead workers, due times.
     "sweep sagas": ("saga.sweep", 1.0),
+    # Starts sagas whose time has come.
+    "start scheduled sagas": ("saga.schedules", 1.0),
     # Tries again what could not be undone.
     "retry dead letters": ("saga.letters", 5.0),
     # Tells somebody outside of sagas that need a person.

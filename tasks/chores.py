@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from functools import partial
 
+from celery import Task
+
 from orchestration.adapters.receivers import receivers_of
-from orchestration.contracts import SAGA_LETTERS, SAGA_NOTIFY, SAGA_RETIRE
+from orchestration.adapters.schedules import Schedules
+from orchestration.contracts import (
+    SAGA_LETTERS,
+    SAGA_NOTIFY,
+    SAGA_RETIRE,
+    SAGA_SCHEDULES,
+)
 from orchestration.engine.letters import letters_by_saga, try_again
 from orchestration.engine.notifying import Notifier
 from orchestration.engine.retention import retire_ended
+from orchestration.engine.scheduling import Scheduler
+from tasks.because import because_of
 from tasks.celery_app import app
 from tasks.edge import each
 from tasks.runtime import runtime
@@ -44,6 +54,21 @@ def notify(period_s: float = 5.0) -> int:
     if not (receivers := receivers_of(rt.settings, app)):
         return 0
     return Notifier(rt.index, receivers, rt.db.clock).deliver(_PER_TICK)
+
+
+@app.task(name=SAGA_SCHEDULES, bind=True)
+def schedules(self: Task, period_s: float = 1.0) -> int:
+    """Start the sagas whose slot has come; return how many schedules were due."""
+    rt = runtime(app)
+    if not rt.watch.claim_tick(SAGA_SCHEDULES, period_s):
+        return 0
+    because = because_of(self)
+    scheduler = Scheduler(Schedules(rt.db), rt.desk.door)
+    due = scheduler.schedules.due(_PER_TICK)
+    for schedule, now in due:
+        run = partial(scheduler.run, schedule, now, because)
+        each(f"schedules: {schedule.name}", run)
+    return len(due)
 
 
 @app.task(name=SAGA_RETIRE)

@@ -65,19 +65,19 @@ CREATE TABLE orch.notice (
 CREATE INDEX notice_due_at ON orch.notice (due_at);
 CREATE INDEX notice_saga ON orch.notice (saga_id, notice_id);
 
--- Sagas that beat starts. Each slot has an id of its own, so that it starts one.
+-- Sagas that beat starts. Each slot has an id of its own, so that it starts one. JSON
+-- as it was given: jsonb would write some numbers otherwise.
 CREATE TABLE orch.schedule (
     name text PRIMARY KEY,
-    definition jsonb NOT NULL,
-    initial_data jsonb NOT NULL,
+    definition json NOT NULL,
+    initial_data json NOT NULL,
     every_s double precision,
     cron text,
     next_at timestamptz NOT NULL,
-    is_active boolean NOT NULL DEFAULT true,
     last_saga_id text,
     last_error text
 );
-CREATE INDEX schedule_next_at ON orch.schedule (next_at) WHERE is_active;
+CREATE INDEX schedule_next_at ON orch.schedule (next_at);
 
 -- When an agent of limited rate may next be called (generic cell rate algorithm).
 CREATE TABLE orch.agent_rate (
