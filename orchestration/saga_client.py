@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
 from orchestration.adapters.saga_records import Because, Start
+from orchestration.adapters.schedules import SagaSchedule
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.execution import SagaExecution, execution_of
 from orchestration.core.saga.model import SagaState, SagaTransaction
@@ -181,6 +182,59 @@ class SagaClient:
     def forget(self, saga_id: str, end: Future[None]) -> None:
         """Wait for that future no longer."""
         self._bus.saga_ends.forget(saga_id, end)
+
+    # --- schedule
+
+    def schedule(
+        self,
+        name: str,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+        *,
+        every_s: float | None = None,
+        cron: str | None = None,
+        first_at: datetime | None = None,
+    ) -> SagaSchedule:
+        """Have a saga started again and again, by beat; return the schedule.
+
+        Each slot starts one saga, whose id is the name with the slot's epoch seconds.
+        Of slots that passed while beat, chores worker or database were down, the last
+        is made up for. A start that is refused, since an agent is unknown or too many
+        sagas are open, is shown by ``schedules`` and tried at the next slot.
+
+        The same name replaces a schedule; with the same times, it keeps its next slot.
+
+        Args:
+            name: Letters, digits, ``_`` and ``-``.
+            transaction: What is started; its own id is not used.
+            initial_data: JSON input of each saga's first steps.
+            every_s: Seconds from one slot to the next, at least 1.
+            cron: In place of that, minute, hour, day of month, month and day of week,
+                as Celery's ``crontab`` reads them, in UTC; all of them must fit.
+            first_at: Not before this time; of a period, count from it. None: the first
+                slot is one period from now, or the first that fits.
+
+        Raises:
+            InvalidSaga: Name, times or definition have faults; all are named, and
+                nothing is stored.
+            PayloadTooLarge: The initial data are over the limit.
+        """
+        return self._bus.saga_scheduler.add(
+            name,
+            transaction,
+            dict(initial_data or {}),
+            every_s=every_s,
+            cron=cron,
+            first_at=first_at,
+        )
+
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its sagas go on. Return whether there was one."""
+        return self._bus.saga_scheduler.schedules.remove(name)
+
+    def schedules(self) -> tuple[SagaSchedule, ...]:
+        """Return all schedules by name: next slot, last saga, last error."""
+        return self._bus.saga_scheduler.schedules.listed()
 
     # --- look
 

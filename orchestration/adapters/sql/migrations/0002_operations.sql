@@ -63,20 +63,21 @@ CREATE TABLE orch.notice (
     due_at timestamptz NOT NULL
 );
 CREATE INDEX notice_due_at ON orch.notice (due_at);
+CREATE INDEX notice_saga ON orch.notice (saga_id, notice_id);
 
--- Sagas that beat starts. Each slot has an id of its own, so that it starts one.
+-- Sagas that beat starts. Each slot has an id of its own, so that it starts one. JSON
+-- as it was given: jsonb would write some numbers otherwise.
 CREATE TABLE orch.schedule (
     name text PRIMARY KEY,
-    definition jsonb NOT NULL,
-    initial_data jsonb NOT NULL,
+    definition json NOT NULL,
+    initial_data json NOT NULL,
     every_s double precision,
     cron text,
     next_at timestamptz NOT NULL,
-    is_active boolean NOT NULL DEFAULT true,
     last_saga_id text,
     last_error text
 );
-CREATE INDEX schedule_next_at ON orch.schedule (next_at) WHERE is_active;
+CREATE INDEX schedule_next_at ON orch.schedule (next_at);
 
 -- When an agent of limited rate may next be called (generic cell rate algorithm).
 CREATE TABLE orch.agent_rate (
@@ -263,7 +264,12 @@ BEGIN
         INSERT INTO orch.dead_letter AS d (saga_id, step, error, since, next_try_at)
         SELECT
             p_saga, l ->> 'step', l -> 'error', p_now,
-            p_now + make_interval(secs => (p_beside ->> 'try_again_s')::double precision)
+            CASE
+                WHEN (p_beside ->> 'max_tries')::integer > 0 THEN
+                    p_now + make_interval(secs => least(
+                        86400, (p_beside ->> 'try_again_s')::double precision
+                    ))
+            END
         FROM jsonb_array_elements(p_beside -> 'letters') AS l
         ON CONFLICT (saga_id, step) DO UPDATE
         SET error = excluded.error,
@@ -456,7 +462,7 @@ BEGIN
     END IF;
     IF p_beside IS NOT NULL THEN
         PERFORM orch.saga_beside(
-            p_saga, v_row.name, p_state, v_done.version, v_now, p_beside
+            p_saga, v_row.name, p_state, v_done.version, v_done.recorded_at, p_beside
         );
     END IF;
     IF p_read_after IS NULL THEN
