@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
+from orchestration.core.saga.ends import is_on_its_way, result_or_raise, still_running
 from orchestration.core.saga.execution import SagaExecution, StepReport
 from orchestration.core.saga.model import (
     CompensationStrategy,
@@ -29,13 +30,7 @@ from orchestration.core.saga.model import (
     UnknownPolicy,
 )
 from orchestration.message_bus import MessageBus
-from orchestration.saga_client import (
-    HistoryEvent,
-    SagaClient,
-    is_on_its_way,
-    result_or_raise,
-    still_running,
-)
+from orchestration.saga_client import HistoryEvent, SagaClient
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
