@@ -231,7 +231,7 @@ def _started(start: Start) -> NewFact:
     if start.ends_by_ms is not None:
         data["ends_by_ms"] = start.ends_by_ms
     if start.forked_from is not None:
-        data["forked_from"] = start.forked_from
+        data |= {"forked_from": start.forked_from, **start.told}
     return NewFact(EventType.SAGA_STARTED, data)
 
 

@@ -69,6 +69,7 @@ class Start:
         parent: The step of another saga that it runs for.
         ends_by_ms: The latest end that its parent allows, epoch milliseconds.
         forked_from: The saga that it repeats.
+        told: Who asked for the repetition, and why: part of the first event.
     """
 
     transaction: SagaTransaction
@@ -76,6 +77,7 @@ class Start:
     parent: Parent | None = None
     ends_by_ms: int | None = None
     forked_from: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class SagaDesk:
             transaction=replace(view.transaction, transaction_id=new_id),
             initial_data=view.initial_data if initial_data is None else initial_data,
             forked_from=saga_id,
+            told=who.told,
         )
         self.door.begin(start, Because(actor=who.by))
         return new_id
