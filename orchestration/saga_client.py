@@ -24,24 +24,16 @@ from orchestration.adapters.saga_index import DeadLetter, SagaSummary
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.adapters.schedules import SagaSchedule
 from orchestration.core.saga.acts import Who
+from orchestration.core.saga.ends import is_on_its_way, result_or_raise, still_running
 from orchestration.core.saga.execution import SagaExecution, execution_of
-from orchestration.core.saga.model import SagaState, SagaTransaction
+from orchestration.core.saga.model import SagaTransaction
 from orchestration.core.saga.view import SagaView
-from orchestration.errors import (
-    SagaCancelled,
-    SagaCompensated,
-    SagaCompensationFailed,
-    SagaFailed,
-    SagaNotCompleted,
-    SagaPaused,
-    SagaStillRunning,
-)
 from orchestration.message_bus import MessageBus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["HistoryEvent", "SagaClient", "result_or_raise"]
+__all__ = ["HistoryEvent", "SagaClient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +260,7 @@ class SagaClient:
         """Return sagas, newest first.
 
         Args:
-            state: Only those in this state.
+            state: Only those in this state; those that wait are RUNNING.
             name: Only those of this definition's name.
             attributes: Only those with all of these search attributes.
             started_after: Only those begun at this time or later.
@@ -441,37 +433,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return f"uid {os.getuid()}"
-
-
-def is_on_its_way(status: SagaExecution) -> bool:
-    """Whether a saga is yet to come to a stand that a caller has to hear of."""
-    return not status.state.is_final or status.is_on_hold
-
-
-def still_running(saga_id: str, timeout_ms: int | None) -> SagaStillRunning:
-    """Return the error that a wait ended before its saga did."""
-    return SagaStillRunning(
-        f"saga {saga_id} still runs after {timeout_ms} ms; it goes on", saga_id
-    )
-
-
-_ENDS: Mapping[SagaState, type[SagaNotCompleted]] = {
-    SagaState.COMPENSATED: SagaCompensated,
-    SagaState.COMPENSATION_FAILED: SagaCompensationFailed,
-    SagaState.PAUSED: SagaPaused,
-    SagaState.FAILED: SagaFailed,
-}
-
-
-def result_or_raise(status: SagaExecution) -> dict[str, Any]:
-    """Return a completed saga's result, or raise what stands for its other end."""
-    if status.state is SagaState.COMPLETED:
-        return dict(status.result)
-    if status.is_cancelled and status.state is SagaState.COMPENSATED:
-        message = f"saga {status.saga_id} was cancelled and has been undone"
-        raise SagaCancelled(message, status)
-    error = status.error or {}
-    why = f"{error.get('type', 'timeout')}: {error.get('message', 'out of time')}"
-    where = f"step {status.failed_step!r}" if status.failed_step else "the saga"
-    message = f"saga {status.saga_id} is {status.state}: {where} gave up ({why})"
-    raise _ENDS[status.state](message, status)
