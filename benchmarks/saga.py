@@ -18,6 +18,7 @@ from typing import Final
 
 from benchmarks._bench import Bench, Row, fresh_database, fsync_ms
 from benchmarks._sides.chain import bare_chain
+from benchmarks._sides.cpu import used_s
 from benchmarks._sides.ours import branches, five, migrate, opened, ours
 from benchmarks._sides.side import Side, missing
 from benchmarks._sides.stored import store_ended
@@ -125,8 +126,12 @@ def _stored(bench: Bench, url: str, databases: ExitStack) -> list[Row]:
 
 
 def _in_turns(bench: Bench, sides: Sequence[Side]) -> dict[str, float]:
-    """Return the median rate of each side, by its name."""
-    rounds, count = (3, 80) if bench.quick else (5, 300)
+    """Return the median rate of each side, by its name.
+
+    Each round is told while it runs: the rates, and how much of the processors' time
+    one saga took in all processes together.
+    """
+    rounds, count = (3, 80) if bench.quick else (5, 200)
     rates: dict[str, list[float]] = {side.name: [] for side in sides}
     for nth in range(1, rounds + 1):
         heard = [f"round {nth}: fsync {fsync_ms()} ms"]
@@ -134,8 +139,10 @@ def _in_turns(bench: Bench, sides: Sequence[Side]) -> dict[str, float]:
             # Alone: the others' processes would take their share even when idle.
             with side.open(bench) as runner:
                 runner.rate(WARM_UP)
+                before_s = used_s()
                 rates[side.name].append(runner.rate(count))
-            heard.append(f"{side.name} {rates[side.name][-1]:.1f}/s")
+                cpu_ms = 1_000 * (used_s() - before_s) / count
+            heard.append(f"{side.name} {rates[side.name][-1]:.1f}/s ({cpu_ms:.1f} ms)")
         print(" · ".join(heard))
     return {name: median(values) for name, values in rates.items()}
 
