@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.cli.saga_schedules import schedules
+
 if TYPE_CHECKING:
     from orchestration.cli.session import SagaFacts, Session
     from orchestration.core.saga.model import SagaTransaction
 
-__all__ = ["saga"]
+__all__ = ["read_data", "read_definition", "saga"]
 
 # Of SagaState, those that are recorded; spelled out, so that --help loads nothing.
 _STATES = (
@@ -43,6 +45,9 @@ def saga() -> None:
     Where an ID is asked for, its beginning will do; without one the newest saga is
     meant.
     """
+
+
+saga.add_command(schedules)
 
 
 @saga.command("list")
@@ -131,8 +136,8 @@ def run(*, definition: str, data: str, saga_id: str | None, as_json: bool) -> No
     from orchestration.cli.session import session
     from orchestration.saga import SagaOrchestrator
 
-    transaction = _definition(definition, saga_id)
-    initial_data = _data(data)
+    transaction = read_definition(definition, saga_id)
+    initial_data = read_data(data)
 
     async def start() -> str:
         async with SagaOrchestrator() as orchestrator:
@@ -188,7 +193,7 @@ def _watch(opened: Session, state: str | None, name: str | None, limit: int) -> 
             time.sleep(_WATCH_EVERY_S)
 
 
-def _definition(text: str, saga_id: str | None) -> SagaTransaction:
+def read_definition(text: str, saga_id: str | None) -> SagaTransaction:
     """Return the transaction that an argument names.
 
     Raises:
@@ -219,7 +224,12 @@ def _definition(text: str, saga_id: str | None) -> SagaTransaction:
     return replace(made, transaction_id=saga_id) if saga_id else made
 
 
-def _data(text: str) -> dict[str, Any]:
+def read_data(text: str) -> dict[str, Any]:
+    """Return the JSON object that ``--data`` gives, or the file that it names.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
     try:
         value = json.loads(
             Path(text[1:]).read_text("utf-8") if text.startswith("@") else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from orchestration.adapters.saga_records import Because, Start
@@ -17,6 +17,7 @@ from orchestration.core.saga.children import (
 )
 from orchestration.core.saga.decide import Decision, advance, record, settle
 from orchestration.core.saga.events import EventType, NewFact
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import fold
 from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.outcomes import Failed, Outcome
@@ -71,7 +72,7 @@ class Attendant:
             fact = NewFact(EventType.LOCKS_ACQUIRED, {"locks": fences})
             now = recorder.now()
             following = advance(record(view, fact, now), now)
-            decision = replace(following, facts=(fact, *following.facts))
+            decision = evolve(following, facts=(fact, *following.facts))
             answer, decision = recorder.record(
                 view, decision, because, connection=connection
             )

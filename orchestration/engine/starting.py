@@ -101,24 +101,37 @@ class SagaDoor:
             self._set_going(view, because)
         return view is not None
 
-    def _check(self, start: Start) -> None:
-        transaction = start.transaction
-        faults = [*definition_faults(transaction)]
+    def faults(self, start: Start) -> tuple[str, ...]:
+        """Return everything that is wrong with a saga, whoever hosts its agents."""
+        faults = [*definition_faults(start.transaction)]
         try:
-            lock_names(transaction.locks, start.initial_data)
+            lock_names(start.transaction.locks, start.initial_data)
         except ValueError as exc:
             faults.append(str(exc))
-        if faults:
-            raise InvalidSaga(transaction.name, faults)
-        if unknown := self.hosts.unknown(_wanted(transaction)):
-            raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
-        name = transaction.name
+        return tuple(faults)
+
+    def check_size(self, start: Start) -> None:
+        """Return if definition and data are within the limit.
+
+        Raises:
+            InvalidSaga: The data are no JSON.
+            PayloadTooLarge: They are over it.
+        """
+        transaction, name = start.transaction, start.transaction.name
         what = f"definition and initial data of saga {name!r}"
         data = {"d": transaction.to_json(), "i": start.initial_data}
         try:
             check_payload(what, data, self.max_payload_bytes)
         except NotCanonical as exc:
             raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
+
+    def _check(self, start: Start) -> None:
+        transaction = start.transaction
+        if faults := self.faults(start):
+            raise InvalidSaga(transaction.name, faults)
+        if unknown := self.hosts.unknown(_wanted(transaction)):
+            raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
+        self.check_size(start)
         # A parent's step is part of a saga that has been let in already.
         if self.backpressure is not None and start.parent is None:
             self.backpressure.check()

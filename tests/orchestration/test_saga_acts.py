@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from orchestration.core.saga.ends import result_or_raise
 from orchestration.errors import (
     SagaActRefused,
     SagaCancelled,
@@ -16,7 +17,6 @@ from orchestration.errors import (
     SagaStillRunning,
 )
 from orchestration.saga import SagaState, SagaStep, SagaTransaction
-from orchestration.saga_client import result_or_raise
 from tests.support.front import Effects, Front, linear, step
 from tests.support.stack import Stack
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from orchestration.core.saga.compensation import Waves
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import Direction, SagaState, SagaTransaction
 from orchestration.core.saga.plan import Plan
@@ -29,7 +30,7 @@ class PhaseStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """The doing, the undoing or the probing of one step.
 
@@ -98,7 +99,7 @@ class Parent:
     step: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SagaView:
     """A saga's state after ``version`` events.
 
@@ -220,11 +221,11 @@ class SagaView:
         side = {**self.side(direction), name: phase}
         match direction:
             case Direction.DO:
-                return replace(self, do=side)
+                return evolve(self, do=side)
             case Direction.UNDO:
-                return replace(self, undo=side)
+                return evolve(self, undo=side)
             case Direction.PROBE:
-                return replace(self, probe=side)
+                return evolve(self, probe=side)
 
     def running(self, direction: Direction) -> tuple[str, ...]:
         """Return the names of steps with an attempt in a worker's hands."""

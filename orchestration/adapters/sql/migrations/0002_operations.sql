@@ -63,20 +63,21 @@ CREATE TABLE orch.notice (
     due_at timestamptz NOT NULL
 );
 CREATE INDEX notice_due_at ON orch.notice (due_at);
+CREATE INDEX notice_saga ON orch.notice (saga_id, notice_id);
 
--- Sagas that beat starts. Each slot has an id of its own, so that it starts one.
+-- Sagas that beat starts. Each slot has an id of its own, so that it starts one. JSON
+-- as it was given: jsonb would write some numbers otherwise.
 CREATE TABLE orch.schedule (
     name text PRIMARY KEY,
-    definition jsonb NOT NULL,
-    initial_data jsonb NOT NULL,
+    definition json NOT NULL,
+    initial_data json NOT NULL,
     every_s double precision,
     cron text,
     next_at timestamptz NOT NULL,
-    is_active boolean NOT NULL DEFAULT true,
     last_saga_id text,
     last_error text
 );
-CREATE INDEX schedule_next_at ON orch.schedule (next_at) WHERE is_active;
+CREATE INDEX schedule_next_at ON orch.schedule (next_at);
 
 -- When an agent of limited rate may next be called (generic cell rate algorithm).
 CREATE TABLE orch.agent_rate (
@@ -263,7 +264,12 @@ BEGIN
         INSERT INTO orch.dead_letter AS d (saga_id, step, error, since, next_try_at)
         SELECT
             p_saga, l ->> 'step', l -> 'error', p_now,
-            p_now + make_interval(secs => (p_beside ->> 'try_again_s')::double precision)
+            CASE
+                WHEN (p_beside ->> 'max_tries')::integer > 0 THEN
+                    p_now + make_interval(secs => least(
+                        86400, (p_beside ->> 'try_again_s')::double precision
+                    ))
+            END
         FROM jsonb_array_elements(p_beside -> 'letters') AS l
         ON CONFLICT (saga_id, step) DO UPDATE
         SET error = excluded.error,
@@ -335,6 +341,7 @@ DECLARE
     v_status text := 'ok';
     v_done record;
     v_count integer := cardinality(p_event_ids);
+    v_nth integer;
     v_wait_s double precision;
 BEGIN
     SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
@@ -390,20 +397,17 @@ BEGIN
         RETURN;
     END IF;
 
-    IF v_count = 1 THEN
+    -- One by one: for the two or three events of a decision the function for batches
+    -- would take longer.
+    FOR v_nth IN 1..v_count LOOP
         SELECT a.status, a.version, a.recorded_at INTO v_done
         FROM es.append_one(
-            'saga-' || p_saga, p_expected, p_event_ids[1], p_types[1], 1,
-            p_correlation, p_causation, p_actor, p_metadata, p_data[1]
+            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
+            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
+            p_data[v_nth]
         ) AS a;
-    ELSE
-        SELECT a.status, a.version, a.recorded_at INTO v_done
-        FROM es.append(
-            'saga-' || p_saga, p_expected, p_event_ids, p_types,
-            array_fill(1, ARRAY[v_count]), p_correlation, p_causation, p_actor,
-            array_fill(p_metadata, ARRAY[v_count]), p_data
-        ) AS a;
-    END IF;
+        EXIT WHEN v_done.status <> 'ok';
+    END LOOP;
     IF v_done.status <> 'ok' THEN
         -- The row disagrees with the stream: undo the lease, let the caller heal.
         RAISE EXCEPTION USING
@@ -458,7 +462,7 @@ BEGIN
     END IF;
     IF p_beside IS NOT NULL THEN
         PERFORM orch.saga_beside(
-            p_saga, v_row.name, p_state, v_done.version, v_now, p_beside
+            p_saga, v_row.name, p_state, v_done.version, v_done.recorded_at, p_beside
         );
     END IF;
     IF p_read_after IS NULL THEN
