@@ -137,7 +137,12 @@ async def work_async(_data: dict[str, Any], context: ActionContext) -> dict[str,
 def return_what(_data: dict[str, Any], context: ActionContext) -> Any:
     """Return something that cannot be stored, or too much of it."""
     kind = context.metadata["kind"]
-    return {"nan": {"x": float("nan")}, "list": [1], "big": {"x": "y" * 300_000}}[kind]
+    return {
+        "nan": {"x": float("nan")},
+        "list": [1],
+        "big": {"x": "y" * 300_000},
+        "huge": {"x": "y" * 2_000_000},
+    }[kind]
 
 
 @effects.action("insert_row")
