@@ -218,7 +218,7 @@ class SagaLog:
 
 
 def _started(start: Start) -> NewFact:
-    definition = start.transaction.to_json()
+    definition = start.definition
     data: dict[str, Any] = {
         "definition": definition,
         "definition_hash": definition_hash(definition),

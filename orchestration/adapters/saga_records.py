@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +38,7 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Because:
     """Which task recorded a fact, so that the tree of tasks can be rebuilt."""
 
@@ -46,7 +47,7 @@ class Because:
     root_id: str | None = None
     actor: str = ""
 
-    @property
+    @cached_property
     def causation(self) -> str | None:
         """The task's id as the event's causation; None unless it is a UUID."""
         try:
@@ -54,14 +55,14 @@ class Because:
         except ValueError:
             return None
 
-    @property
+    @cached_property
     def metadata(self) -> bytes:
         """The ids as the event's metadata."""
         ids = {"task": self.task_id, "parent": self.parent_id, "root": self.root_id}
         return canonical_bytes({key: value for key, value in ids.items() if value})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Start:
     """A saga about to begin.
 
@@ -78,6 +79,11 @@ class Start:
     ends_by_ms: int | None = None
     forked_from: str | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """The definition as JSON."""
+        return self.transaction.to_json()
 
 
 @dataclass(frozen=True, slots=True)
