@@ -143,8 +143,14 @@ class SagaDoor:
             raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
         self.check_size(start)
         # A parent's step is part of a saga that has been let in already.
-        if self.backpressure is not None and start.parent is None:
+        if self.backpressure is None or start.parent is not None:
+            return
+        try:
             self.backpressure.check()
+        except TooManySagas:
+            # One that has begun is not another: who starts it again may wait for it.
+            if not self.recorder.log.read(transaction.transaction_id).events:
+                raise
 
     def _set_going(self, view: SagaView, because: Because) -> None:
         recorder = self.recorder
