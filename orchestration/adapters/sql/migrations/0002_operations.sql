@@ -50,6 +50,31 @@ CREATE TABLE orch.dead_letter (
 );
 CREATE INDEX dead_letter_next_try_at ON orch.dead_letter (next_try_at);
 
+-- Those that failed before there was a list of them wait for a person.
+INSERT INTO orch.dead_letter (saga_id, step, error, since)
+SELECT o.saga_id, f.step, coalesce(u.error, '{}'), e.recorded_at
+FROM orch.open_saga AS o
+CROSS JOIN LATERAL (
+    SELECT x.recorded_at, convert_from(x.data, 'UTF8')::jsonb -> 'failed' AS failed
+    FROM orch.saga_events(o.saga_id, 0) AS x
+    WHERE x.event_type = 'COMPENSATION_FAILED'
+    ORDER BY x.version DESC
+    LIMIT 1
+) AS e
+CROSS JOIN LATERAL jsonb_array_elements_text(e.failed) AS f (step)
+LEFT JOIN LATERAL (
+    SELECT y.told -> 'error' AS error
+    FROM (
+        SELECT x.version, convert_from(x.data, 'UTF8')::jsonb AS told
+        FROM orch.saga_events(o.saga_id, 0) AS x
+        WHERE x.event_type = 'STEP_COMPENSATION_FAILED'
+    ) AS y
+    WHERE y.told ->> 'step' = f.step
+    ORDER BY y.version DESC
+    LIMIT 1
+) AS u ON true
+WHERE o.state = 'COMPENSATION_FAILED';
+
 -- Words about sagas that need a person, until they are delivered.
 CREATE TABLE orch.notice (
     notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
