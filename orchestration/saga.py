@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
 from orchestration.adapters.schedules import SagaSchedule
+from orchestration.core.saga.ends import is_on_its_way, result_or_raise, still_running
 from orchestration.core.saga.execution import SagaExecution, StepReport
 from orchestration.core.saga.model import (
     CompensationStrategy,
@@ -30,13 +31,7 @@ from orchestration.core.saga.model import (
     UnknownPolicy,
 )
 from orchestration.message_bus import MessageBus
-from orchestration.saga_client import (
-    HistoryEvent,
-    SagaClient,
-    is_on_its_way,
-    result_or_raise,
-    still_running,
-)
+from orchestration.saga_client import HistoryEvent, SagaClient
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
+from orchestration.core.saga.words import SagaState, member
 
 __all__ = ["DeadLetter", "DueLetter", "Notice", "SagaIndex", "SagaSummary"]
 
@@ -103,16 +104,21 @@ class SagaIndex:
         """Return sagas, newest first.
 
         Args:
-            state: Only those in this state.
+            state: Only those in this state; those that wait are RUNNING.
             name: Only those of this definition's name.
             attributes: Only those with all of these search attributes.
             started_after: Only those begun at this time or later.
             started_before: Only those begun earlier.
             after: Only those that follow this one in the list: the next page.
             limit: At most so many.
+
+        Raises:
+            ValueError: There is no such state.
         """
+        wanted = member(SagaState, state)
         parameters = {
-            "state": state,
+            "state": wanted,
+            "is_over": wanted.is_over if wanted else None,
             "name": name,
             "attributes": json.dumps(dict(attributes)) if attributes else None,
             "since": started_after,

@@ -123,7 +123,7 @@ class SagaLog:
         return Answer(Status.CONFLICT, answer.now, answer.events)
 
     def _answer(self, rows: Sequence[Sequence[Any]]) -> Answer:
-        status, now, number, _, recorded_at, _ = rows[0]
+        status, now, number, _, recorded_at, _ = rows[-1]
         self.db.clock.heard(now)
         if status == Status.BUSY:
             return Answer(Status.BUSY, now, wait_ms=number)

@@ -61,5 +61,6 @@ def line_of(event: SagaEvent, first: SagaEvent) -> str:
     step = str(event.data.get("step", ""))
     attempt = event.data.get("attempt", 1)
     tries = f" (attempt {attempt})" if attempt > 1 else ""
-    words = f"{after:8.3f} s  {WORDS[event.type]:<16} {step}{tries}  {facts_of(event)}"
+    name = f" {step}{tries}" if step else ""
+    words = f"{after:8.3f} s  {WORDS[event.type]:<16}{name}  {facts_of(event)}"
     return words.rstrip()

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from orchestration.adapters.saga_records import (
 )
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
@@ -148,7 +149,7 @@ class Recorder:
         if not answer.is_recorded:
             return answer, decision
         at = answer.recorded_at or answer.now
-        decision = replace(decision, view=_recorded(before, decision.facts, at))
+        decision = evolve(decision, view=_recorded(before, decision.facts, at))
         if connection is None:
             self.announce(decision)
         return answer, decision

@@ -7,20 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eventstore import NotCanonical, canonical_bytes
+from eventstore import NotCanonical
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.core.saga.checks import definition_faults
 from orchestration.core.saga.decide import Decision, advance
 from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
 from orchestration.core.saga.view import SagaView
+from orchestration.engine.payload import check_payload
 from orchestration.engine.recording import Recorder
-from orchestration.errors import (
-    InvalidSaga,
-    PayloadTooLarge,
-    TooManySagas,
-    UnknownAgent,
-)
+from orchestration.errors import InvalidSaga, TooManySagas, UnknownAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,18 +118,12 @@ class SagaDoor:
             PayloadTooLarge: They are over it.
         """
         transaction, name = start.transaction, start.transaction.name
+        what = f"definition and initial data of saga {name!r}"
+        data = {"d": transaction.to_json(), "i": start.initial_data}
         try:
-            size = len(
-                canonical_bytes({"d": transaction.to_json(), "i": start.initial_data})
-            )
+            check_payload(what, data, self.max_payload_bytes)
         except NotCanonical as exc:
             raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
-        if size > self.max_payload_bytes:
-            raise PayloadTooLarge(
-                f"saga {name!r}: definition and initial data take {size} "
-                f"bytes, the limit is {self.max_payload_bytes} "
-                "(ORCHESTRATION_MAX_PAYLOAD_BYTES): pass a reference to the data"
-            )
 
     def _check(self, start: Start) -> None:
         transaction = start.transaction

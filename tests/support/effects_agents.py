@@ -88,6 +88,16 @@ def unwork(_data: dict[str, Any], context: ActionContext) -> None:
     _write(context, "undo")
 
 
+@effects.action("work_unless_bad")
+def work_unless_bad(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
+    """Do one item of a list; a bad one cannot be done unless it is mended."""
+    mended_by = context.metadata.get("mended_by")
+    if data["item"] == "bad" and not (mended_by and Path(mended_by).exists()):
+        raise NonRetryable("a bad item")
+    _write(context, "do")
+    return {"done": data["item"]}
+
+
 @effects.action("look")
 def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Tell whether the step's effect is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,10 @@ class Front:
 
         wait_until(look, f"{kind} of saga {saga_id} with {data}")
         return found[0]
+
+    def await_time(self, at_s: float) -> None:
+        """Return once it is past a time (seconds since 1970) by every clock here."""
+        wait_until(lambda: time.time() > at_s + 0.1, f"it is past {at_s}")
 
     def await_state(self, saga_id: str, state: str) -> SagaExecution:
         """Return the saga's status once it is in that state."""

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from orchestration.core.saga.acts import Who, cancel, retry, skip, undo
+from orchestration.core.saga.acts import (
+    Who,
+    cancel,
+    pause,
+    replay,
+    resume,
+    retry,
+    skip,
+    undo,
+)
+from orchestration.core.saga.decide import Refusal
+from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
-from tests.unit.scripted import FOR_GOOD, Script, step
+from tests.unit.scripted import FOR_GOOD, UNDO, Script, step
 
 ANN = Who("ann")
 
@@ -37,6 +48,26 @@ def test_a_completed_saga_is_undone_with_its_parent() -> None:
         SagaState.COMPENSATING,
         (("b",), ("a",)),
     )
+
+
+def test_a_resumed_saga_that_lacks_its_locks_asks_for_them_at_once() -> None:
+    script = Script(step("a"), locks=["door"])
+    assert script.look().attends
+    script.act(pause, ANN)
+    assert script.act(resume, ANN).attends
+
+
+def test_a_saga_that_is_undone_again_needs_its_locks_again() -> None:
+    script = Script(step("a"), step("b"), locks=["door"])
+    script.record([NewFact(EventType.LOCKS_ACQUIRED, {"locks": {"door": 1}})])
+    script.do("a")
+    script.do("b", FOR_GOOD)
+    script.undo("a")
+    replayed = script.act(replay, ANN)
+    assert (replayed.attends, replayed.lines) == (True, ())
+    assert script.ask("a", UNDO) is Refusal.NOT_READY
+    script.record([NewFact(EventType.LOCKS_ACQUIRED, {"locks": {"door": 3}})])
+    assert script.look().lines == (("a",),)
 
 
 def test_a_rewind_goes_on_after_its_failed_undo_is_settled() -> None:

@@ -99,19 +99,22 @@ WHERE o.saga_id IS NULL OR o.state NOT IN ('RUNNING', 'COMPENSATING')
 
 -- name: find
 -- Sagas, newest first; open ones and ended ones. A cursor is the start and id of the
--- last one seen.
+-- last one seen. The arms have no conditions of their own: so Postgres pushes those
+-- below into both, reads each by an index up to the limit, and leaves out the one
+-- that `is_over` excludes.
 SELECT found.*, a.attributes
 FROM (
     SELECT
         o.saga_id, o.name, o.state, o.started_at, NULL::timestamptz AS ended_at,
-        o.waiting_for, o.parent
+        o.waiting_for, o.parent, false AS is_over
     FROM orch.open_saga AS o
     UNION ALL
-    SELECT e.saga_id, e.name, e.state, e.started_at, e.ended_at, NULL, NULL
+    SELECT e.saga_id, e.name, e.state, e.started_at, e.ended_at, NULL, NULL, true
     FROM orch.ended_saga AS e
 ) AS found
 LEFT JOIN orch.search_attributes AS a USING (saga_id)
-WHERE (%(state)s::text IS NULL OR found.state = %(state)s)
+WHERE (%(is_over)s::boolean IS NULL OR found.is_over = %(is_over)s)
+    AND (%(state)s::text IS NULL OR found.state = %(state)s)
     AND (%(name)s::text IS NULL OR found.name = %(name)s)
     AND (%(attributes)s::jsonb IS NULL OR a.attributes @> %(attributes)s::jsonb)
     AND (%(since)s::timestamptz IS NULL OR found.started_at >= %(since)s)

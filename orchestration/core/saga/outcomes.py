@@ -155,6 +155,8 @@ def _wait_ms(
     one millisecond. After a loss that the sweep found it is to be due at once.
     """
     definition = view.plan.by_name[step]
+    if definition.is_waiting:  # no agent's: what became of it stays so
+        return None
     if direction is Direction.DO and view.cause is not None:
         return None
     key = idempotency_key(view.saga_id, step, direction, phase.round)

@@ -239,7 +239,7 @@ BEGIN
         SELECT FROM orch.lock_wait AS w
         JOIN orch.open_saga AS o USING (saga_id)
         WHERE w.name = ANY (p_names) AND w.saga_id <> p_saga
-            AND o.state = 'RUNNING' AND NOT o.gives_up
+            AND (o.state = 'COMPENSATING' OR o.state = 'RUNNING' AND NOT o.gives_up)
             AND (w.since, w.saga_id) < (v_since, p_saga)
     ) THEN
         RETURN NULL;
@@ -266,6 +266,9 @@ BEGIN
         UNION
         SELECT w.name FROM orch.lock_wait AS w WHERE w.saga_id = p_saga
     ) AS n;
+    -- In the order in which they are taken, so that nobody waits for each other.
+    PERFORM FROM orch.saga_lock AS k WHERE k.holder = p_saga
+    ORDER BY k.name FOR UPDATE;
     UPDATE orch.saga_lock AS k SET holder = NULL WHERE k.holder = p_saga;
     DELETE FROM orch.lock_wait AS w WHERE w.saga_id = p_saga;
     -- Who is locked is asking for the locks right now, and waits for this commit.
@@ -384,6 +387,7 @@ DECLARE
     v_status text := 'ok';
     v_done record;
     v_count integer := cardinality(p_event_ids);
+    v_nth integer;
     v_wait_s double precision;
 BEGIN
     SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
@@ -439,20 +443,17 @@ BEGIN
         RETURN;
     END IF;
 
-    IF v_count = 1 THEN
+    -- One by one: for the two or three events of a decision the function for batches
+    -- would take longer.
+    FOR v_nth IN 1..v_count LOOP
         SELECT a.status, a.version, a.recorded_at INTO v_done
         FROM es.append_one(
-            'saga-' || p_saga, p_expected, p_event_ids[1], p_types[1], 1,
-            p_correlation, p_causation, p_actor, p_metadata, p_data[1]
+            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
+            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
+            p_data[v_nth]
         ) AS a;
-    ELSE
-        SELECT a.status, a.version, a.recorded_at INTO v_done
-        FROM es.append(
-            'saga-' || p_saga, p_expected, p_event_ids, p_types,
-            array_fill(1, ARRAY[v_count]), p_correlation, p_causation, p_actor,
-            array_fill(p_metadata, ARRAY[v_count]), p_data
-        ) AS a;
-    END IF;
+        EXIT WHEN v_done.status <> 'ok';
+    END LOOP;
     IF v_done.status <> 'ok' THEN
         -- The row disagrees with the stream: undo the lease, let the caller heal.
         RAISE EXCEPTION USING
