@@ -133,13 +133,15 @@ class SagaDoor:
             raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
         self.check_size(start)
         # A parent's step is part of a saga that has been let in already.
-        if self.backpressure is None or start.parent is not None:
-            return
+        if self.backpressure is not None and start.parent is None:
+            self._check_room(self.backpressure, transaction.transaction_id)
+
+    def _check_room(self, backpressure: Backpressure, saga_id: str) -> None:
         try:
-            self.backpressure.check()
+            backpressure.check()
         except TooManySagas:
-            # One that has begun is not another: who starts it again may wait for it.
-            if not self.recorder.log.read(transaction.transaction_id).events:
+            # Whoever starts again what has begun asks for no further saga.
+            if not self.recorder.log.read(saga_id).events:
                 raise
 
     def _set_going(self, view: SagaView, because: Because) -> None:
