@@ -23,7 +23,11 @@ from orchestration.core.saga.events import (
     saga_uuid,
 )
 from orchestration.core.saga.fold import fold
-from orchestration.core.saga.model import Direction, definition_hash
+from orchestration.core.saga.model import (
+    Direction,
+    SagaTransaction,
+    definition_hash,
+)
 from orchestration.core.saga.timing import RESEND_AFTER
 from orchestration.core.saga.view import SagaView
 from orchestration.errors import SagaConflict, SagaNotFound
@@ -80,13 +84,18 @@ class SagaLog:
         if status == "ok":
             event = SagaEvent(1, fact.type, fact.data, recorded_at.astimezone(UTC))
             return fold(saga_id, [event])
-        if status == "duplicate":
+        if status == "duplicate" or self._has_begun(saga_id, fact):
             return None
         raise SagaConflict(
             f"saga {saga_id} exists with another definition or other input: use "
             "another transaction_id, or start it exactly as before",
             saga_id,
         )
+
+    def _has_begun(self, saga_id: str, fact: NewFact) -> bool:
+        """Whether a saga began like this, though another version wrote it down."""
+        events = self.read(saga_id).events
+        return bool(events) and _told(events[0].data) == _told(fact.data)
 
     def record(
         self, record: Record, because: Because, *, connection: Connection | None = None
@@ -234,6 +243,12 @@ def _started(start: Start) -> NewFact:
         data["forked_from"] = start.forked_from
     data |= start.told
     return NewFact(EventType.SAGA_STARTED, data)
+
+
+def _told(started: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a saga began, in this version's words for its definition."""
+    definition = SagaTransaction.from_json(started["definition"], transaction_id="")
+    return {**started, "definition": definition.to_json(), "definition_hash": ""}
 
 
 def _parameters(record: Record, because: Because) -> tuple[Any, ...]:
