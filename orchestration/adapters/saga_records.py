@@ -11,7 +11,11 @@ from uuid import UUID
 
 from eventstore import canonical_bytes
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
-from orchestration.core.saga.model import Direction, SagaTransaction
+from orchestration.core.saga.model import (
+    Direction,
+    SagaTransaction,
+    definition_hash,
+)
 from orchestration.core.saga.view import Parent, SagaView
 
 __all__ = [
@@ -76,6 +80,25 @@ class Start:
     parent: Parent | None = None
     ends_by_ms: int | None = None
     forked_from: str | None = None
+
+    @property
+    def fact(self) -> NewFact:
+        """The saga's first event."""
+        definition = self.transaction.to_json()
+        data: dict[str, Any] = {
+            "definition": definition,
+            "definition_hash": definition_hash(definition),
+            "initial_data": self.initial_data,
+        }
+        if attributes := self.transaction.search_attributes:
+            data["search_attributes"] = dict(attributes)
+        if self.parent is not None:
+            data["parent"] = {"saga_id": self.parent.saga_id, "step": self.parent.step}
+        if self.ends_by_ms is not None:
+            data["ends_by_ms"] = self.ends_by_ms
+        if self.forked_from is not None:
+            data["forked_from"] = self.forked_from
+        return NewFact(EventType.SAGA_STARTED, data)
 
 
 @dataclass(frozen=True, slots=True)
