@@ -195,9 +195,8 @@ def advance(
         return _undo_on(view, now, before)
     if view.cause is None and (fact := without_agent(view, now)):
         return _then(view, fact, now, before=before)
-    if len(view.satisfied) == len(view.plan.steps):
-        if view.is_cancelled:  # the last step was the pivot, and it was done
-            return _refuse_cancel(view, now, before)
+    is_asked_for = (view.cause or {}).get("reason") in _ASKED_FOR
+    if len(view.satisfied) == len(view.plan.steps) and not is_asked_for:
         return _then(view, NewFact(EventType.SAGA_COMPLETED), now, before=before)
     if view.cause is None and now >= view.deadline:
         fact = NewFact(EventType.SAGA_TIMED_OUT)
