@@ -16,17 +16,11 @@ from eventstore import canonical_bytes
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
 from orchestration.adapters.saga_records import Answer, Because, Record, Start, Status
-from orchestration.core.saga.events import (
-    EventType,
-    NewFact,
-    SagaEvent,
-    saga_uuid,
-)
+from orchestration.core.saga.events import EventType, SagaEvent, saga_uuid
 from orchestration.core.saga.fold import fold
 from orchestration.core.saga.model import (
     Direction,
     SagaTransaction,
-    definition_hash,
 )
 from orchestration.core.saga.timing import RESEND_AFTER
 from orchestration.core.saga.view import SagaView
@@ -61,7 +55,7 @@ class SagaLog:
         """
         transaction = start.transaction
         saga_id = transaction.transaction_id
-        fact = _started(start)
+        fact = start.fact
         attributes = fact.data.get("search_attributes")
         look_after = min(RESEND_AFTER, timedelta(milliseconds=transaction.timeout_ms))
         parameters = (
@@ -224,25 +218,6 @@ class SagaLog:
         """Return which of these sagas are no longer on their way."""
         rows = self.db.rows(self.sql["over"], (list(saga_ids),))
         return tuple(row[0] for row in rows)
-
-
-def _started(start: Start) -> NewFact:
-    definition = start.definition
-    data: dict[str, Any] = {
-        "definition": definition,
-        "definition_hash": definition_hash(definition),
-        "initial_data": start.initial_data,
-    }
-    if attributes := start.transaction.search_attributes:
-        data["search_attributes"] = dict(attributes)
-    if start.parent is not None:
-        data["parent"] = {"saga_id": start.parent.saga_id, "step": start.parent.step}
-    if start.ends_by_ms is not None:
-        data["ends_by_ms"] = start.ends_by_ms
-    if start.forked_from is not None:
-        data["forked_from"] = start.forked_from
-    data |= start.told
-    return NewFact(EventType.SAGA_STARTED, data)
 
 
 def _told(started: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from uuid import UUID
 
 from eventstore import canonical_bytes
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
-from orchestration.core.saga.model import Direction, SagaTransaction
+from orchestration.core.saga.model import (
+    Direction,
+    SagaTransaction,
+    definition_hash,
+)
 from orchestration.core.saga.view import Parent, SagaView
 
 __all__ = [
@@ -84,6 +88,25 @@ class Start:
     def definition(self) -> dict[str, Any]:
         """The definition as JSON."""
         return self.transaction.to_json()
+
+    @property
+    def fact(self) -> NewFact:
+        """The saga's first event."""
+        data: dict[str, Any] = {
+            "definition": self.definition,
+            "definition_hash": definition_hash(self.definition),
+            "initial_data": self.initial_data,
+        }
+        if attributes := self.transaction.search_attributes:
+            data["search_attributes"] = dict(attributes)
+        if self.parent is not None:
+            data["parent"] = {"saga_id": self.parent.saga_id, "step": self.parent.step}
+        if self.ends_by_ms is not None:
+            data["ends_by_ms"] = self.ends_by_ms
+        if self.forked_from is not None:
+            data["forked_from"] = self.forked_from
+        data |= self.told
+        return NewFact(EventType.SAGA_STARTED, data)
 
 
 @dataclass(frozen=True, slots=True)
