@@ -16,7 +16,7 @@ from eventstore import canonical_bytes
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
 from orchestration.adapters.saga_records import Answer, Because, Record, Start, Status
-from orchestration.core.saga.events import EventType, SagaEvent, saga_uuid
+from orchestration.core.saga.events import EventType, NewFact, SagaEvent, saga_uuid
 from orchestration.core.saga.fold import fold
 from orchestration.core.saga.model import (
     Direction,

@@ -63,7 +63,7 @@ def _is_news(log: MemoryLog, errand: Errand) -> bool:
     if child is None or answer_of(child, errand.direction) is not None:
         return True
     match errand.order:
-        case Order.START | Order.RESUME:
+        case Order.START:
             return child.is_on_hold
         case Order.PAUSE:
             return not child.state.is_final
