@@ -80,7 +80,8 @@ def add(
     """Add a schedule, or replace the one of that name.
 
     What it starts is a file with a saga's JSON, a template by its name, or a
-    SagaTransaction (or a function that returns one) in a module. With the same times, a schedule keeps its next slot.
+    SagaTransaction (or a function that returns one) in a module. With the same times,
+    a schedule keeps its next slot.
     """
     from orchestration.cli.output import console, emit_json
     from orchestration.cli.starting import definition
