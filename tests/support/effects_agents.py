@@ -1,8 +1,14 @@
 """Agents whose every effect is a line in a file, to hold against the history.
 
-A step's metadata says how it behaves: ``sleep_s``; ``fail`` (``"once"``, ``"always"``,
-``"for good"``, ``"unknown"``); ``undo_fail`` likewise; ``wait_for_file``: go on only
-once that file is there.
+A step's metadata says how it behaves: ``sleep_s`` before its effect, ``rest_s`` after
+it, for its undo ``undo_sleep_s`` and ``undo_rest_s``; ``fail`` (``"once"``,
+``"always"``, ``"for good"``, ``"unknown"``); ``undo_fail`` likewise;
+``wait_for_file``: go on only once that file is there, ``rest_at_file`` likewise once
+the effect is there, ``look_at_file`` likewise for a probe. Data with ``healed`` in
+them let nothing fail.
+
+A line is ``what saga step attempt pid round fence``; what is ``begin``, ``do``,
+``unbegin``, ``undo`` or ``probe``.
 """
 
 from __future__ import annotations
@@ -22,7 +28,16 @@ second = Agent("agent-second", pool="second")
 
 
 def _write(context: ActionContext, what: str) -> None:
-    line = f"{what} {context.saga_id} {context.step} {context.attempt} {os.getpid()}\n"
+    words = (
+        what,
+        context.saga_id,
+        context.step,
+        context.attempt,
+        os.getpid(),
+        context.round,
+        max(context.locks.values(), default=0),
+    )
+    line = " ".join(map(str, words)) + "\n"
     descriptor = os.open(
         os.environ["EFFECTS_FILE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT
     )
@@ -43,19 +58,25 @@ def _fail(how: str | None, context: ActionContext) -> None:
 
 def _wait(metadata: Mapping[str, Any]) -> None:
     time.sleep(metadata.get("sleep_s", 0))
-    if path := metadata.get("wait_for_file"):
-        while not Path(path).exists():
-            time.sleep(0.02)
+    _wait_for(metadata.get("wait_for_file"))
+
+
+def _wait_for(path: str | None) -> None:
+    while path and not Path(path).exists():
+        time.sleep(0.02)
 
 
 @effects.action("work")
 def work(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Fail first or have an effect: a failure is a clean one."""
     metadata = context.metadata
-    _fail(metadata.get("fail"), context)
+    if "healed" not in data:
+        _fail(metadata.get("fail"), context)
     _write(context, "begin")
     _wait(metadata)
     _write(context, "do")
+    time.sleep(metadata.get("rest_s", 0))
+    _wait_for(metadata.get("rest_at_file"))
     return {context.step: context.attempt, "seen": sorted(data["steps"])}
 
 
@@ -63,8 +84,19 @@ def work(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
 def unwork(_data: dict[str, Any], context: ActionContext) -> None:
     """Undo, which may be asked for twice."""
     _fail(context.metadata.get("undo_fail"), context)
+    _write(context, "unbegin")
     _wait({"sleep_s": context.metadata.get("undo_sleep_s", 0)})
     _write(context, "undo")
+    time.sleep(context.metadata.get("undo_rest_s", 0))
+
+
+@effects.action("look")
+def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
+    """Tell from the file whether the step took effect, as a probe."""
+    _wait_for(context.metadata.get("look_at_file"))
+    _write(context, "probe")
+    sought = f"do {context.saga_id} {context.step} "
+    return {"happened": sought in Path(os.environ["EFFECTS_FILE"]).read_text()}
 
 
 @effects.action("work_async")

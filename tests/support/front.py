@@ -17,6 +17,7 @@ from orchestration.saga import (
     SagaTransaction,
 )
 from orchestration.settings import Settings
+from tests.support.world import World
 
 
 class Front:
@@ -81,8 +82,12 @@ _BEHAVIOUR = {
     "sleep_s",
     "fail",
     "undo_fail",
+    "rest_s",
     "undo_sleep_s",
+    "undo_rest_s",
     "wait_for_file",
+    "rest_at_file",
+    "look_at_file",
     "kind",
     "compensate",
 }
@@ -114,5 +119,5 @@ class Effects:
         return [int(r[4]) for r in rows if r[:3] == [what, saga_id, name]]
 
     def left(self, saga_id: str) -> set[str]:
-        """Return the steps whose effects have not been undone."""
-        return set(self.lines(saga_id, "do")) - set(self.lines(saga_id, "undo"))
+        """Return the steps whose last effect has not been undone after it."""
+        return World.read(self.path).left(saga_id)
