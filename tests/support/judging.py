@@ -100,7 +100,8 @@ def _falsehood(status: SagaExecution, world: World, *, fails: bool) -> str:
         if fails:
             return "COMPLETED, though a step of it fails"
         missing = {step.name for step in status.steps} - set(status.completed_steps)
-        if missing or done != set(status.completed_steps):
+        # A step without an agent, that waits for a signal or a saga, has no effect.
+        if missing or done != {step.name for step in status.steps if step.agent_id}:
             return f"COMPLETED; missing {missing}, done {done}"
         return f"COMPLETED, but undone: {undone}" if undone else ""
     if status.state is SagaState.COMPENSATED and not fails:
