@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from orchestration.cli.options import json_object, pairs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,33 +50,47 @@ def list_schedules(*, as_json: bool) -> None:
     "--cron '0 2 * * *'"
 )
 @click.argument("name")
-@click.argument("definition", metavar="FILE.json|MODULE:NAME")
+@click.argument("what", metavar="FILE.json|TEMPLATE[@VERSION]|MODULE:NAME")
 @click.option("--every", "every_s", type=float, metavar="SECONDS", help="How often.")
 @click.option("--cron", metavar="EXPR", help="When, as 'min hour day month weekday'.")
 @click.option("--first-at", metavar="TIME", help="Not before: ISO 8601 with a zone.")
-@click.option("--data", default="{}", metavar="JSON|@FILE", help="The initial data.")
+@click.option(
+    "--data", metavar="JSON|@FILE", callback=json_object, help="The initial data."
+)
+@click.option(
+    "--param",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=pairs,
+    help="A parameter of the template; may be given again.",
+)
 @_json
 def add(
     *,
     name: str,
-    definition: str,
+    what: str,
     every_s: float | None,
     cron: str | None,
     first_at: str | None,
-    data: str,
+    data: dict[str, Any] | None,
+    parameters: Mapping[str, str],
     as_json: bool,
 ) -> None:
     """Add a schedule, or replace the one of that name.
 
-    DEFINITION is a file with a saga's JSON, or a SagaTransaction (or a function that
-    returns one) in a module. With the same times, a schedule keeps its next slot.
+    What it starts is a file with a saga's JSON, a template by its name, or a
+    SagaTransaction (or a function that returns one) in a module. With the same times,
+    a schedule keeps its next slot.
     """
     from orchestration.cli.output import console, emit_json
-    from orchestration.cli.saga import read_data, read_definition
+    from orchestration.cli.starting import definition
     from orchestration.saga_client import SagaClient
 
-    transaction = read_definition(definition, None)
-    initial_data = read_data(data)
+    transaction, initial_data = definition(
+        what, None, parameters=parameters, folder=None
+    )
+    initial_data |= data or {}
     starts = None if first_at is None else _time(first_at)
     with SagaClient() as client:
         kept = client.schedule(

@@ -117,9 +117,9 @@ class SagaDoor:
             InvalidSaga: The data are no JSON.
             PayloadTooLarge: They are over it.
         """
-        transaction, name = start.transaction, start.transaction.name
+        name = start.transaction.name
         what = f"definition and initial data of saga {name!r}"
-        data = {"d": transaction.to_json(), "i": start.initial_data}
+        data = {"d": start.definition, "i": start.initial_data}
         try:
             check_payload(what, data, self.max_payload_bytes)
         except NotCanonical as exc:

@@ -2,7 +2,10 @@
 
 A step's metadata says how it behaves:
 
-- ``sleep_s``; ``wait_for_file``: go on only once that file is there;
+- ``sleep_s`` before its effect, ``rest_s`` after it; for its undo ``undo_sleep_s`` and
+  ``undo_rest_s``;
+- ``wait_for_file``: go on only once that file is there; ``rest_at_file`` likewise once
+  the effect is there;
 - ``fail``: ``"once"``, ``"always"``, ``"for good"``, ``"unknown"`` (no effect at the
   first attempt, and it cannot tell), ``"unseen"`` (the same, with the effect),
   ``"afterwards"`` (cleanly, once it has waited); ``undo_fail`` likewise;
@@ -10,6 +13,9 @@ A step's metadata says how it behaves:
 - ``returns``: the output; ``shows``: keys of the data to return beside it;
 - ``probe_says``: ``"truth"`` (the default), ``"nothing"``, ``"error"``;
   ``probe_waits_for``: a file.
+
+Data with ``healed`` in them let no step fail. A line is ``what saga step attempt pid
+round key locks``; what is ``begin``, ``do``, ``unbegin``, ``undo`` or ``probe``.
 """
 
 from __future__ import annotations
@@ -58,21 +64,27 @@ def _fail(how: str | None, mended_by: str | None, context: ActionContext) -> Non
 
 def _wait(metadata: Mapping[str, Any]) -> None:
     time.sleep(metadata.get("sleep_s", 0))
-    if path := metadata.get("wait_for_file"):
-        while not Path(path).exists():
-            time.sleep(0.02)
+    _wait_for(metadata.get("wait_for_file"))
+
+
+def _wait_for(path: str | None) -> None:
+    while path and not Path(path).exists():
+        time.sleep(0.02)
 
 
 @effects.action("work")
 def work(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Fail first or have an effect: a failure is a clean one."""
     metadata = context.metadata
-    _fail(metadata.get("fail"), metadata.get("mended_by"), context)
+    if "healed" not in data:
+        _fail(metadata.get("fail"), metadata.get("mended_by"), context)
     _write(context, "begin")
     _wait(metadata)
     if metadata.get("fail") == "afterwards":
         raise ValueError(f"{context.step} fails afterwards")
     _write(context, "do")
+    time.sleep(metadata.get("rest_s", 0))
+    _wait_for(metadata.get("rest_at_file"))
     if metadata.get("fail") == "unseen" and context.attempt == 1:
         raise OutcomeUnknown(f"{context.step} did it and cannot tell")
     output = {context.step: context.attempt, "seen": sorted(data["steps"])}
@@ -85,8 +97,10 @@ def unwork(_data: dict[str, Any], context: ActionContext) -> None:
     """Undo, which may be asked for twice."""
     metadata = context.metadata
     _fail(metadata.get("undo_fail"), metadata.get("undo_mended_by"), context)
+    _write(context, "unbegin")
     _wait({"sleep_s": metadata.get("undo_sleep_s", 0)})
     _write(context, "undo")
+    time.sleep(context.metadata.get("undo_rest_s", 0))
 
 
 @effects.action("work_unless_bad")
@@ -103,7 +117,7 @@ def work_unless_bad(data: dict[str, Any], context: ActionContext) -> dict[str, A
 def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Tell whether the step's effect is there."""
     _write(context, "probe")
-    _wait({"wait_for_file": context.metadata.get("probe_waits_for")})
+    _wait_for(context.metadata.get("probe_waits_for"))
     match context.metadata.get("probe_says", "truth"):
         case "nothing":
             return {"sorry": "nobody knows"}

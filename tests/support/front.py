@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from orchestration.saga import (
 )
 from orchestration.settings import Settings
 from tests.support.waiting import wait_until
+from tests.support.world import Effect, World
 
 
 class Front:
@@ -125,8 +124,11 @@ _BEHAVIOUR = {
     "sleep_s",
     "fail",
     "undo_fail",
+    "rest_s",
     "undo_sleep_s",
+    "undo_rest_s",
     "wait_for_file",
+    "rest_at_file",
     "kind",
     "compensate",
     "mended_by",
@@ -145,20 +147,6 @@ def linear(count: int = 5, **options: Any) -> SagaTransaction:
     return SagaTransaction("linear", steps, **options)
 
 
-@dataclass(frozen=True)
-class Effect:
-    """One line of the effects' file."""
-
-    what: str
-    saga_id: str
-    step: str
-    attempt: int
-    pid: int
-    round: int
-    key: str
-    locks: Mapping[str, int]
-
-
 class Effects:
     """The file that the test agents write their effects to."""
 
@@ -171,14 +159,10 @@ class Effects:
 
     def all(self, *saga_ids: str, what: str = "") -> list[Effect]:
         """Return everything that these sagas have done, in order."""
-        text = self.path.read_text() if self.path.exists() else ""
-        rows = [line.split() for line in text.splitlines()]
-        found = [
-            Effect(*r[:3], int(r[3]), int(r[4]), int(r[5]), r[6], json.loads(r[7]))
-            for r in rows
-        ]
         return [
-            e for e in found if e.saga_id in saga_ids and (not what or e.what == what)
+            effect
+            for effect in World.read(self.path).effects
+            if effect.saga_id in saga_ids and what in ("", effect.what)
         ]
 
     def pids(self, saga_id: str, what: str, name: str) -> list[int]:
@@ -195,5 +179,5 @@ class Effects:
         wait_until(has_begun, f"{step} of saga {saga_id} runs")
 
     def left(self, saga_id: str) -> set[str]:
-        """Return the steps whose effects have not been undone."""
-        return set(self.lines(saga_id, "do")) - set(self.lines(saga_id, "undo"))
+        """Return the steps whose last effect has not been undone after it."""
+        return World.read(self.path).left(saga_id)

@@ -50,6 +50,31 @@ CREATE TABLE orch.dead_letter (
 );
 CREATE INDEX dead_letter_next_try_at ON orch.dead_letter (next_try_at);
 
+-- Those that failed before there was a list of them wait for a person.
+INSERT INTO orch.dead_letter (saga_id, step, error, since)
+SELECT o.saga_id, f.step, coalesce(u.error, '{}'), e.recorded_at
+FROM orch.open_saga AS o
+CROSS JOIN LATERAL (
+    SELECT x.recorded_at, convert_from(x.data, 'UTF8')::jsonb -> 'failed' AS failed
+    FROM orch.saga_events(o.saga_id, 0) AS x
+    WHERE x.event_type = 'COMPENSATION_FAILED'
+    ORDER BY x.version DESC
+    LIMIT 1
+) AS e
+CROSS JOIN LATERAL jsonb_array_elements_text(e.failed) AS f (step)
+LEFT JOIN LATERAL (
+    SELECT y.told -> 'error' AS error
+    FROM (
+        SELECT x.version, convert_from(x.data, 'UTF8')::jsonb AS told
+        FROM orch.saga_events(o.saga_id, 0) AS x
+        WHERE x.event_type = 'STEP_COMPENSATION_FAILED'
+    ) AS y
+    WHERE y.told ->> 'step' = f.step
+    ORDER BY y.version DESC
+    LIMIT 1
+) AS u ON true
+WHERE o.state = 'COMPENSATION_FAILED';
+
 -- Words about sagas that need a person, until they are delivered.
 CREATE TABLE orch.notice (
     notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -79,10 +104,12 @@ CREATE TABLE orch.schedule (
 );
 CREATE INDEX schedule_next_at ON orch.schedule (next_at);
 
--- When an agent of limited rate may next be called (generic cell rate algorithm).
+-- When an agent of limited rate may next be called (generic cell rate algorithm), and
+-- the last time at which somebody has been told to ask again.
 CREATE TABLE orch.agent_rate (
     agent text PRIMARY KEY,
-    free_at timestamptz NOT NULL
+    free_at timestamptz NOT NULL,
+    ask_at timestamptz NOT NULL
 );
 
 -- Begin a saga: its first event and its rows, or the answer that it exists.
@@ -133,28 +160,47 @@ BEGIN
 END
 $$;
 
--- Whether an agent of limited use may be called now; seconds to wait, 0 if it may.
+-- Whether an agent of limited use may be called now; seconds to wait, 0 if it may. Who
+-- has to wait is given a time of its own: many that came again at once, and in vain,
+-- would keep the workers busy with nothing else.
 CREATE FUNCTION orch.agent_wait(
     p_agent text, p_max integer, p_per_s double precision, p_now timestamptz
 ) RETURNS double precision
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_free_at timestamptz;
+    v_soonest timestamptz;
+    v_gap_s double precision;
+    v_ask_at timestamptz;
 BEGIN
     -- One at a time: two that count at once would both find the last place free.
     PERFORM pg_advisory_xact_lock(hashtextextended('orch.agent ' || p_agent, 0));
     IF p_max IS NOT NULL AND p_max <= (
         SELECT count(*) FROM orch.lease AS l WHERE l.agent = p_agent AND l.until > p_now
     ) THEN
-        RETURN 0.25;
+        -- Nobody knows when a place will be free: twenty ask a second, all together.
+        v_soonest := p_now + interval '0.25 s';
+        v_gap_s := 0.05;
+    ELSIF p_per_s IS NOT NULL THEN
+        -- Twice as many as are let in, since not each will come.
+        v_gap_s := 0.5 / p_per_s;
+        SELECT r.free_at INTO v_soonest
+        FROM orch.agent_rate AS r
+        WHERE r.agent = p_agent AND r.free_at > p_now;
+    END IF;
+    IF v_soonest IS NOT NULL THEN
+        INSERT INTO orch.agent_rate AS r (agent, free_at, ask_at)
+        VALUES (p_agent, p_now, v_soonest)
+        ON CONFLICT (agent) DO UPDATE
+        SET ask_at = greatest(
+            v_soonest,
+            least(r.ask_at + make_interval(secs => v_gap_s), p_now + interval '5 s')
+        )
+        RETURNING r.ask_at INTO v_ask_at;
+        RETURN extract(epoch FROM v_ask_at - p_now);
     END IF;
     IF p_per_s IS NOT NULL THEN
-        SELECT r.free_at INTO v_free_at FROM orch.agent_rate AS r WHERE r.agent = p_agent;
-        IF v_free_at > p_now THEN
-            RETURN extract(epoch FROM v_free_at - p_now);
-        END IF;
-        INSERT INTO orch.agent_rate AS r (agent, free_at)
-        VALUES (p_agent, p_now + make_interval(secs => 1 / p_per_s))
+        INSERT INTO orch.agent_rate AS r (agent, free_at, ask_at)
+        VALUES (p_agent, p_now + make_interval(secs => 1 / p_per_s), p_now)
         ON CONFLICT (agent) DO UPDATE
         -- What was not used a moment ago may still be: rounding costs no calls.
         SET free_at = greatest(r.free_at, p_now - make_interval(secs => 1 / p_per_s))
