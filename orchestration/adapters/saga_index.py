@@ -113,9 +113,9 @@ class SagaIndex:
             limit: At most so many.
 
         Raises:
-            ValueError: There is no such state.
+            ValueError: There is no such state, or lists do not tell it.
         """
-        wanted = member(SagaState, state)
+        wanted = _listed(state)
         parameters = {
             "state": wanted,
             "is_over": wanted.is_over if wanted else None,
@@ -186,3 +186,14 @@ class SagaIndex:
         """Forget rows of sagas that ended long ago; return how many."""
         rows = self.db.rows(self.sql["retire"], (older_than_s, limit))
         return int(rows[0][0])
+
+
+def _listed(state: str | None) -> SagaState | None:
+    """Return a state by its name, if sagas are listed under it."""
+    found = member(SagaState, state)
+    if found is SagaState.WAITING:
+        raise ValueError(
+            "lists do not tell WAITING from RUNNING, a saga's status does: find it as "
+            "RUNNING"
+        )
+    return found

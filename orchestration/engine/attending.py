@@ -51,7 +51,8 @@ class Attendant:
         recorder = self.desk.recorder
         view = recorder.log.view(saga_id)
         if needs_locks(view):
-            self._take_locks(view, because)
+            while needs_locks(view) and not self._take_locks(view, because):
+                view = recorder.log.view(saga_id)
             return
         for errand in orders(view):
             child = self._run(view, errand, because)
@@ -63,12 +64,13 @@ class Attendant:
             if outcome is not None:
                 self._settle(saga_id, errand, outcome, because)
 
-    def _take_locks(self, view: SagaView, because: Because) -> None:
+    def _take_locks(self, view: SagaView, because: Because) -> bool:
+        """Take a saga's locks or wait in line; False if it has moved meanwhile."""
         recorder, saga_id = self.desk.recorder, view.saga_id
         with recorder.log.transaction() as connection:
             fences = recorder.log.take_locks(saga_id, view.lock_names, connection)
             if fences is None:
-                return  # whoever holds one wakes the saga
+                return True  # whoever holds one wakes the saga
             fact = NewFact(EventType.LOCKS_ACQUIRED, {"locks": fences})
             now = recorder.now()
             following = advance(record(view, fact, now), now)
@@ -77,10 +79,11 @@ class Attendant:
                 view, decision, because, connection=connection
             )
             if not answer.is_recorded:
-                connection.rollback()  # the locks were not for this saga any more
-                return
+                connection.rollback()
+                return False
         recorder.announce(decision)
         recorder.send(decision)
+        return True
 
     def _run(
         self, view: SagaView, errand: Errand, because: Because

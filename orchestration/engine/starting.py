@@ -15,7 +15,7 @@ from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.payload import check_payload
-from orchestration.engine.recording import Recorder
+from orchestration.engine.recording import Recorder, folded
 from orchestration.errors import InvalidSaga, TooManySagas, UnknownAgent
 
 if TYPE_CHECKING:
@@ -147,12 +147,15 @@ class SagaDoor:
     def _set_going(self, view: SagaView, because: Because) -> None:
         recorder = self.recorder
         decision = advance(view, recorder.now())
-        if decision.facts:  # of steps that need no agent
-            answer, decision = recorder.record(view, decision, because)
-            if not answer.is_recorded:
-                return  # somebody else has set it going
-        else:
+        if not decision.facts:
             recorder.announce(Decision(view=view))
+        while decision.facts:  # of steps that need no agent
+            answer, decision = recorder.record(view, decision, because)
+            if answer.is_recorded:
+                break
+            # Somebody has acted upon it, and sent what followed from that alone.
+            view = folded(view.saga_id, answer.events)
+            decision = advance(view, recorder.now())
         recorder.send(decision)
 
 

@@ -33,14 +33,21 @@ def effects(folder: Path) -> Effects:
 
 
 @pytest.fixture(scope="module")
+def pool() -> str:
+    """How the worker runs its actions; a file may say otherwise."""
+    return "prefork"
+
+
+@pytest.fixture(scope="module")
 def running(
     request: pytest.FixtureRequest,
+    pool: str,
     postgres_server: str,
     redis_databases: tuple[str, str],
     folder: Path,
     effects: Effects,
 ) -> Iterator[Stack]:
-    """A worker of four prefork children, a chores worker and beat."""
+    """A worker of four children, a chores worker and beat."""
     asked = vars(request.module)
     with fresh_database(postgres_server) as database_url:
         environment = {
@@ -55,10 +62,9 @@ def running(
         }
         stack = Stack(environment, prepare=migrate)
         try:
+            modules = asked.get("MODULES", EFFECTS)
             parts = [
-                stack.worker(
-                    "-I", asked.get("MODULES", EFFECTS), "-c", "4", wait=False
-                ),
+                stack.worker("-I", modules, "-c", "4", pool=pool, wait=False),
                 *(stack.worker(*more, wait=False) for more in asked.get("PARTS", ())),
                 stack.chores(wait=False),
                 stack.beat(wait=False),

@@ -8,7 +8,8 @@ A step's metadata says how it behaves:
   ``"afterwards"`` (cleanly, once it has waited); ``undo_fail`` likewise;
 - ``mended_by``, ``undo_mended_by``: fail for good until that file is there;
 - ``returns``: the output; ``shows``: keys of the data to return beside it;
-- ``probe_says``: ``"truth"`` (the default), ``"nothing"``, ``"error"``.
+- ``probe_says``: ``"truth"`` (the default), ``"nothing"``, ``"error"``;
+  ``probe_waits_for``: a file.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ def work_unless_bad(data: dict[str, Any], context: ActionContext) -> dict[str, A
 def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Tell whether the step's effect is there."""
     _write(context, "probe")
+    _wait({"wait_for_file": context.metadata.get("probe_waits_for")})
     match context.metadata.get("probe_says", "truth"):
         case "nothing":
             return {"sorry": "nobody knows"}
@@ -135,7 +137,12 @@ async def work_async(_data: dict[str, Any], context: ActionContext) -> dict[str,
 def return_what(_data: dict[str, Any], context: ActionContext) -> Any:
     """Return something that cannot be stored, or too much of it."""
     kind = context.metadata["kind"]
-    return {"nan": {"x": float("nan")}, "list": [1], "big": {"x": "y" * 300_000}}[kind]
+    return {
+        "nan": {"x": float("nan")},
+        "list": [1],
+        "big": {"x": "y" * 300_000},
+        "huge": {"x": "y" * 2_000_000},
+    }[kind]
 
 
 @effects.action("insert_row")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration.core.saga.events import SagaEvent
 from orchestration.message_bus import MessageBus
 from orchestration.saga import (
     HistoryEvent,
@@ -63,14 +64,14 @@ class Front:
         """Return the data of a saga's events of one type."""
         return [e.data for e in self.client.history(saga_id) if e.type == kind]
 
-    def await_event(self, saga_id: str, kind: str, **data: Any) -> HistoryEvent:
+    def await_event(self, saga_id: str, kind: str, **data: Any) -> SagaEvent:
         """Return the first event of that type with such data, once it is there."""
-        found: list[HistoryEvent] = []
+        found: list[SagaEvent] = []
 
         def look() -> bool:
             found[:] = [
                 event
-                for event in self.client.history(saga_id)
+                for event in self.bus.sagas.read(saga_id).events
                 if event.type == kind and data.items() <= event.data.items()
             ]
             return bool(found)
@@ -133,6 +134,7 @@ _BEHAVIOUR = {
     "returns",
     "shows",
     "probe_says",
+    "probe_waits_for",
 }
 
 

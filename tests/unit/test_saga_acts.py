@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from orchestration.core.saga.acts import (
     Who,
     cancel,
     pause,
     replay,
+    resolve,
     resume,
     retry,
     skip,
@@ -15,8 +20,10 @@ from orchestration.core.saga.acts import (
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.model import SagaState
+from orchestration.core.saga.outcomes import Outcome
 from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
-from tests.unit.scripted import FOR_GOOD, UNDO, Script, step
+from tests.unit.scripted import FOR_GOOD, LOST, RETRYABLE, UNDO, Script, step
+from tests.unit.simulator import T0
 
 ANN = Who("ann")
 
@@ -48,6 +55,42 @@ def test_a_completed_saga_is_undone_with_its_parent() -> None:
         SagaState.COMPENSATING,
         (("b",), ("a",)),
     )
+
+
+@pytest.mark.parametrize("outcome", [LOST, FOR_GOOD])
+def test_a_step_that_took_effect_does_not_hide_that_its_sibling_did_not_end_well(
+    outcome: Outcome,
+) -> None:
+    unknown = {"on_unknown": "ESCALATE"}
+    script = Script(step("a", **unknown), step("b", **unknown), step("end", "a", "b"))
+    script.start("a")
+    script.start("b")
+    script.end("a", LOST)
+    script.end("b", outcome)
+    script.act(resolve, ANN, step="a", happened=True)
+    assert script.view.cause is not None
+    assert script.view.cause["step"] == "b"
+    state = SagaState.PAUSED if outcome is LOST else SagaState.COMPENSATING
+    assert script.view.state is state
+
+
+def test_timers_stand_still_while_a_saga_is_paused_and_begin_anew_after_it() -> None:
+    policy = {"backoff_ms": 4_999, "jitter": 0.0}
+    before = step("before", retry_policy=policy)
+    within = step("within", retry_policy=policy)
+    script = Script(before, within, step("end", "before", "within"))
+    script.start("within")
+    script.do("before", RETRYABLE)  # due after 5 s
+    script.later(seconds=2)
+    script.act(pause, ANN)
+    script.later(seconds=60)
+    script.end("within", RETRYABLE)
+    script.later(seconds=40)
+    script.act(resume, ANN)
+    resumed_at = script.now
+    assert script.view.do_of("before").due_at == resumed_at + timedelta(seconds=3)
+    assert script.view.do_of("within").due_at == resumed_at + timedelta(seconds=5)
+    assert script.view.deadline == T0 + timedelta(hours=1, seconds=100)
 
 
 def test_a_resumed_saga_that_lacks_its_locks_asks_for_them_at_once() -> None:

@@ -172,8 +172,18 @@ def _resolved(view: SagaView, event: SagaEvent) -> SagaView:
     view = view.with_phase(step, Direction.DO, phase)
     cause = view.cause
     if data["happened"] and cause is not None and cause.get("step") == step:
-        cause = None  # it was no failure after all
+        cause = _still_a_cause(view)  # it was no failure after all
     return _moving(evolve(view, cause=cause), SagaState.RUNNING)
+
+
+def _still_a_cause(view: SagaView) -> Mapping[str, object] | None:
+    """Return what else has the saga give up: a sibling that failed, or is unknown."""
+    for name in view.settled(*_GIVEN_UP):
+        phase = view.do_of(name)
+        failed = phase.status is PhaseStatus.FAILED
+        why = "step failed" if failed else "outcome unknown"
+        return {"reason": why, "step": name, "error": phase.error}
+    return None
 
 
 def _undo_retried(view: SagaView, event: SagaEvent) -> SagaView:

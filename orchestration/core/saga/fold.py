@@ -269,7 +269,10 @@ def _retry_or_give_up(
     retry_at = event.data.get("retry_at_ms")
     if retry_at is not None:
         waiting = PhaseStatus.WAITING
-        phase = evolve(phase, status=waiting, due_at=_time(retry_at), error=error)
+        due_at = _time(retry_at)
+        if view.paused_at is not None:  # the wait begins when the saga goes on
+            due_at -= event.recorded_at - view.paused_at
+        phase = evolve(phase, status=waiting, due_at=due_at, error=error)
         return view.with_phase(step, direction, phase)
     if phase.repeats:
         return view.with_phase(step, direction, _once_more(phase))
