@@ -102,7 +102,9 @@ WHERE o.saga_id IS NULL OR o.state NOT IN ('RUNNING', 'COMPENSATING')
 -- last one seen. The arms have no conditions of their own: so Postgres pushes those
 -- below into both, reads each by an index up to the limit, and leaves out the one
 -- that `is_over` excludes.
-SELECT found.*, a.attributes
+SELECT
+    found.saga_id, found.name, found.state, found.started_at, found.ended_at,
+    found.waiting_for, found.parent, a.attributes
 FROM (
     SELECT
         o.saga_id, o.name, o.state, o.started_at, NULL::timestamptz AS ended_at,
