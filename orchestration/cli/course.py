@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from orchestration.cli.facts import asked, told
+from orchestration.cli.output import span_text
 from orchestration.cli.spans import Ended, Kind, Span, spans_of
 from orchestration.core.saga.events import EventType, SagaEvent
 from orchestration.core.saga.fold import apply, fold
@@ -20,6 +21,7 @@ MANY_ITEMS = 12
 """Of so many items of one step each has a lane of its own."""
 
 _MOMENT = timedelta(milliseconds=1)
+_LONG_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,11 @@ class Course:
     def seconds(self) -> float:
         """How long it takes, at least a millisecond."""
         return (self.until - self.began).total_seconds()
+
+    def after(self, at: datetime) -> str:
+        """Return how long after the beginning a time is, in words."""
+        seconds = (at - self.began).total_seconds()
+        return f"{seconds:.1f} s" if seconds < _LONG_S else span_text(seconds)
 
     @property
     def turned_at(self) -> tuple[datetime, ...]:

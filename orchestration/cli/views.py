@@ -227,4 +227,4 @@ _ASPECTS = {Direction.DO: "", Direction.UNDO: "undo of ", Direction.PROBE: "prob
 
 
 def _after(course: Course, at: datetime) -> tuple[str, str]:
-    return f"{(at - course.began).total_seconds():.1f} s  ", "faint"
+    return f"{course.after(at)}  ", "faint"
