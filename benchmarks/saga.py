@@ -2,10 +2,12 @@
 
 Five steps that do nothing, prefork with two processes, Postgres with fsync on, the
 product as shipped: worker, chores worker and beat. Machines differ, so the ratios
-count: all sides of a row are measured in turns, each alone on the machine, and the
-median of each side is taken. Every side is started by the same number of producers at
-a time, and timed from the first start to the last end. Where the peer is a limit, the
-ratio says how much of it is used.
+count: all sides of a row are measured in turns, in short rounds, and the median of
+each side is taken, so that other work on the machine disturbs all alike. The processes
+of a side whose turn it is not are idle, which takes them a hundredth of a processor.
+Every side is started by the same number of producers at a time, and timed from the
+first start to the last end. Where the peer is a limit, the ratio says how much of it is
+used.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Final
 
 from benchmarks._bench import Bench, Row, fresh_database, fsync_ms
 from benchmarks._sides.chain import bare_chain
+from benchmarks._sides.cpu import used_s
 from benchmarks._sides.ours import branches, five, migrate, opened, ours
 from benchmarks._sides.side import Side, missing
 from benchmarks._sides.stored import store_ended
@@ -120,23 +123,32 @@ def _stored(bench: Bench, url: str, databases: ExitStack) -> list[Row]:
         with opened(bench, database_url=database_url):
             pass  # leaves a saga to copy
         store_ended(database_url, count)
-    rates = _in_turns(bench, [ours("few", url), ours("many", full)])
+    rates = _in_turns(bench, [ours("few", url), ours("many", full, number=6)])
     return [_row(name, rates["many"], rates["few"], "sagas/s")]
 
 
 def _in_turns(bench: Bench, sides: Sequence[Side]) -> dict[str, float]:
-    """Return the median rate of each side, by its name."""
-    rounds, count = (3, 80) if bench.quick else (5, 300)
+    """Return the median rate of each side, by its name.
+
+    Each round is told while it runs: the rates, and how much of the processors' time
+    one saga took in all processes together.
+    """
+    rounds, count = (5, 60) if bench.quick else (9, 150)
     rates: dict[str, list[float]] = {side.name: [] for side in sides}
-    for nth in range(1, rounds + 1):
-        heard = [f"round {nth}: fsync {fsync_ms()} ms"]
-        for side in sides:
-            # Alone: the others' processes would take their share even when idle.
-            with side.open(bench) as runner:
-                runner.rate(WARM_UP)
-                rates[side.name].append(runner.rate(count))
-            heard.append(f"{side.name} {rates[side.name][-1]:.1f}/s")
-        print(" · ".join(heard))
+    with ExitStack() as opened_sides:
+        runners = {
+            one.name: opened_sides.enter_context(one.open(bench)) for one in sides
+        }
+        for runner in runners.values():
+            runner.rate(WARM_UP)
+        for nth in range(1, rounds + 1):
+            heard = [f"round {nth}: fsync {fsync_ms()} ms"]
+            for name, runner in runners.items():
+                before_s = used_s()
+                rates[name].append(runner.rate(count))
+                cpu_ms = 1_000 * (used_s() - before_s) / count
+                heard.append(f"{name} {rates[name][-1]:.1f}/s ({cpu_ms:.1f} ms)")
+            print(" · ".join(heard))
     return {name: median(values) for name, values in rates.items()}
 
 

@@ -69,18 +69,32 @@ def migrate(database_url: str) -> None:
             raise RuntimeError(f"orchestration migrate ended with code {code}")
 
 
-def ours(name: str, database_url: str, *, events: bool = False) -> Side:
-    """Return our side on a migrated database, with or without task events."""
-    return Side(name, partial(opened, database_url=database_url, events=events))
+def ours(
+    name: str, database_url: str, *, events: bool = False, number: int = 0
+) -> Side:
+    """Return our side on a migrated database.
+
+    Args:
+        name: As shown.
+        database_url: Where its sagas are.
+        events: Whether its worker sends task events.
+        number: The first of its two Redis databases.
+    """
+    return Side(
+        name,
+        partial(opened, database_url=database_url, events=events, number=number),
+    )
 
 
 @contextmanager
-def opened(bench: Bench, *, database_url: str, events: bool = False) -> Iterator[Ours]:
+def opened(
+    bench: Bench, *, database_url: str, events: bool = False, number: int = 0
+) -> Iterator[Ours]:
     """Start our processes; they end with the block. One saga has run by then."""
     environment = {
         "DATABASE_URL": database_url,
-        "REDIS_URL": redis_database(bench.redis_url, 0),
-        "CELERY_BROKER_URL": redis_database(bench.redis_url, 1),
+        "REDIS_URL": redis_database(bench.redis_url, number),
+        "CELERY_BROKER_URL": redis_database(bench.redis_url, number + 1),
     }
     urls = environment["REDIS_URL"], environment["CELERY_BROKER_URL"]
     with processes(*urls) as supervisor:

@@ -14,6 +14,7 @@ import click
 from orchestration.cli.acts import ACTS
 from orchestration.cli.letters import dead_letters
 from orchestration.cli.options import attributes_of, finding, json_object, pairs
+from orchestration.cli.saga_schedules import schedules
 from orchestration.cli.templates import templates
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def run(
         raise click.exceptions.Exit(_NOT_COMPLETED)
 
 
-for _command in (*ACTS, dead_letters, templates):
+for _command in (*ACTS, dead_letters, templates, schedules):
     saga.add_command(_command)
 
 

@@ -201,7 +201,7 @@ def everything() -> Play:
     play.act(7, acts.skip, "it stays packed", step="pack[0]")
     play.undo(7.1, 7.4, "pack[1]").undo(7.5, 7.9, "reserve")
     play.end(8.5, "pay", OK, attempt=1)  # the lost worker is back
-    play.undo(8.6, 9, "pay")
+    play.locked(8.55, stock=8).undo(8.6, 9, "pay")
     return play
 
 

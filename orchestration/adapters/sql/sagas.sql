@@ -150,23 +150,35 @@ WHERE (d.saga_id, d.step) IN (
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING d.saga_id, d.step
+RETURNING d.saga_id, d.step, d.tries
 
 -- name: due_notices
--- Words to deliver now; each is put off, longer every time it fails.
+-- Words to deliver now, of each saga the oldest only; each is put off at once, longer
+-- every time it fails: 10 s, 20 s, and so on up to 11 minutes.
 UPDATE orch.notice AS n
 SET tries = n.tries + 1,
-    due_at = clock_timestamp() + interval '5 s' * power(2, least(n.tries, 10))
+    due_at = clock_timestamp() + interval '10 s' * power(2, least(n.tries, 6))
 WHERE n.notice_id IN (
     SELECT d.notice_id
     FROM orch.notice AS d
     WHERE d.due_at <= clock_timestamp()
-    ORDER BY d.due_at
+        AND NOT EXISTS (
+            SELECT FROM orch.notice AS e
+            WHERE e.saga_id = d.saga_id AND e.notice_id < d.notice_id
+        )
+    ORDER BY d.due_at, d.notice_id
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
 RETURNING
     n.notice_id, n.saga_id, n.name, n.state, n.version, n.recorded_at, n.error, n.tries
+
+-- name: put_off_notices
+-- Wait with all words as long as with this one: nobody is there to take them.
+UPDATE orch.notice AS n
+SET due_at = failed.due_at
+FROM orch.notice AS failed
+WHERE failed.notice_id = %s AND n.due_at < failed.due_at
 
 -- name: drop_notice
 DELETE FROM orch.notice WHERE notice_id = %s
