@@ -78,7 +78,7 @@ def _rate(count: int) -> float:
     def start() -> str:
         handle = DBOS.start_workflow(_workflow, 7)
         handles.append(handle)
-        return handle.workflow_id
+        return str(handle.workflow_id)
 
     threads = Threads()
     begin = time.perf_counter()

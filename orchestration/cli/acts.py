@@ -186,7 +186,7 @@ def fork(
         told = _told(choice)
         return sagas.fork(one, initial_data=data, transaction_id=new_id, **told)
 
-    perform(Act("fork", "forked"), choice, saga_id, do)
+    perform(Act("fork", "forked", is_begetting=True), choice, saga_id, do)
 
 
 ACTS = (cancel, pause, resume, retry, fork, signal, resolve, skip, replay)

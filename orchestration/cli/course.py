@@ -56,9 +56,9 @@ class Lane:
 
     @property
     def is_smooth(self) -> bool:
-        """Whether the first attempt did it, and nothing else happened."""
+        """Whether nothing happened, or the first attempt did it."""
         outcomes = [span.outcome for span in self.spans]
-        return outcomes == [Ended.DONE] and not self.marks
+        return outcomes in ([], [Ended.DONE]) and not self.marks
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Lane:
             "a saga of its own" if "saga" in awaits else "",
             *(_NOTES.get(mark.type, "") for mark in self.marks),
         ]
-        if self.direction is Direction.UNDO and not (self.spans or self.marks):
+        if not (self.spans or self.marks):
             notes.append("not begun")
         return tuple(dict.fromkeys(note for note in notes if note))
 
@@ -125,8 +125,8 @@ class Course:
     """A saga's course between two times.
 
     Attributes:
-        forward: Lanes of doing, in the order in which they began.
-        undoing: Lanes of undoing, begun ones first, then those to come.
+        forward: Lanes of doing, in the order in which they began; the rest is last.
+        undoing: The same of undoing, of steps that were or are to be undone.
         strategy: The order of undoing, once it has turned to that.
         stands: When it stood still.
         turns: What happened to it as a whole, oldest first.
@@ -226,9 +226,9 @@ _Place = tuple[Direction, str]
 
 
 def _lanes(events: Sequence[SagaEvent], view: SagaView) -> list[Lane]:
-    """Return the lanes of all steps that were touched, and of undos that are to come.
+    """Return the lanes of all steps and undos, in the order in which they began.
 
-    In the order in which they began; what is to come is last.
+    What has not begun is last.
     """
     spans: defaultdict[_Place, list[Span]] = defaultdict(list)
     for span in spans_of(events):
@@ -245,7 +245,8 @@ def _lanes(events: Sequence[SagaEvent], view: SagaView) -> list[Lane]:
             + [mark.at for mark in marks.get(place, ())]
         ),
     )
-    planned = [(Direction.UNDO, name) for wave in view.waves for name in wave]
+    planned = [(Direction.DO, name) for name in view.plan.order]
+    planned += ((Direction.UNDO, name) for wave in view.waves for name in wave)
     return [
         Lane(
             step=step,

@@ -30,11 +30,13 @@ class Act:
         name: As in ``cancel 3 sagas``.
         done: As in ``3 cancelled``.
         states: In which states it may fit; empty: in any.
+        is_begetting: Whether each begins a saga, whose id is to be told.
     """
 
     name: str
     done: str
     states: tuple[str, ...] = ()
+    is_begetting: bool = False
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ def perform(
             elif choice.dry_run:
                 _preview(act, found)
             else:
-                _tell(act, lines)
+                _tell(act, choice, lines)
     if any(line.outcome == "refused" for line in lines):
         raise click.exceptions.Exit(_REFUSED)
 
@@ -185,7 +187,7 @@ def _preview(act: Act, found: Sequence[SagaSummary], *, stderr: bool = False) ->
     out.print(f"{_counted(len(found))} would be {act.done}")
 
 
-def _tell(act: Act, lines: Sequence[_Line]) -> None:
+def _tell(act: Act, choice: Choice, lines: Sequence[_Line]) -> None:
     """Say what was done, and what was refused and why."""
     from orchestration.cli.output import console, short_id
 
@@ -195,21 +197,15 @@ def _tell(act: Act, lines: Sequence[_Line]) -> None:
     for line in refused[:_SHOWN]:
         out.print(f"✗ {line.reason}", style="bad", markup=False, soft_wrap=True)
     if len(refused) > _SHOWN:
-        out.print(f"… and {len(refused) - _SHOWN} more were refused", style="bad")
-    if len(lines) == 1:
-        for line in acted:
-            now = f"new saga {line.new_id}" if line.new_id else f"it is {line.state}"
-            words = f"✓ {short_id(line.saga_id)} {line.name} {act.done}: {now}"
-            out.print(words, markup=False, soft_wrap=True)
-        return
-    for line in acted[:_SHOWN] if any(line.new_id for line in acted) else ():
-        words = f"{short_id(line.saga_id)} → {line.new_id}"
+        out.print(f"… and {len(refused) - _SHOWN} more", style="bad")
+    for line in acted if not choice.all_matching or act.is_begetting else ():
+        came = f"new saga {line.new_id}" if line.new_id else f"it is {line.state}"
+        words = f"✓ {short_id(line.saga_id)} {line.name} {act.done}: {came}"
         out.print(words, markup=False, soft_wrap=True)
-    untouched = len(lines) - len(acted) - len(refused)
-    out.print(
-        f"{_counted(len(acted))} {act.done}, {len(refused)} refused"
-        + (f", {untouched} not reached" if untouched else "")
-    )
+    if choice.all_matching:
+        left = len(lines) - len(acted) - len(refused)
+        told = f"{_counted(len(acted))} {act.done}, {len(refused)} refused"
+        out.print(told + (f", {left} not reached" if left else ""))
 
 
 def _emit(act: Act, choice: Choice, lines: Sequence[_Line]) -> None:

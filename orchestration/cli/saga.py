@@ -46,9 +46,6 @@ def saga() -> None:
     """
 
 
-saga.add_command(schedules)
-
-
 @saga.command("list")
 @finding
 @click.option("--after", metavar="ID", help="Only those that follow this one: a page.")
@@ -187,7 +184,7 @@ def run(
         raise click.exceptions.Exit(_NOT_COMPLETED)
 
 
-for _command in (*ACTS, dead_letters, templates):
+for _command in (*ACTS, dead_letters, templates, schedules):
     saga.add_command(_command)
 
 

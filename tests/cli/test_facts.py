@@ -66,7 +66,7 @@ def test_history_says_of_each_act_who_asked_for_it_and_why():
 
 def test_history_says_what_the_saga_did_by_itself_and_why():
     text = history(plays.everything())
-    assert "stock (7)" in line_with(text, "locks acquired")
+    assert line_with(text, "locks acquired", "stock (7)")
     assert "wants_gift does not hold" in line_with(text, "step passed over")
     assert "2 items" in line_with(text, "once per item")
     assert "it took effect" in line_with(text, "probe answered")

@@ -81,6 +81,13 @@ def test_sagas_are_found_by_state_name_and_attributes(
     assert ids(SagaIndex(db), limit=3, **wanted) == [f"saga-{n}" for n in first]
 
 
+def test_a_line_of_a_list_says_all_that_is_known(db: Database) -> None:
+    [line] = SagaIndex(db).find(name="rare", limit=1)
+    assert line.search_attributes == {"customer": "c1", "year": 2026}
+    assert (line.state, line.parent_id, line.waiting_for) == ("COMPENSATED", None, None)
+    assert line.ended_at is not None
+
+
 def test_pages_follow_one_another_and_miss_nothing(db: Database) -> None:
     index = SagaIndex(db)
     [newest] = index.find(limit=1)
