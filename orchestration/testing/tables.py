@@ -161,7 +161,9 @@ class Tables:
         for (name, other), since in self.waits.items():
             rival = self.open.get(other)
             if name in wanted and other != saga_id and rival is not None:
-                is_waiting = rival.state == "RUNNING" and not rival.gives_up
+                is_waiting = rival.state == "COMPENSATING" or (
+                    rival.state == "RUNNING" and not rival.gives_up
+                )
                 if is_waiting and (since, other) < mine:
                     return None
         for name in wanted:

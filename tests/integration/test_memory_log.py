@@ -373,6 +373,22 @@ def test_who_gives_up_is_waited_for_by_nobody(scene: Scene) -> None:
     assert take(scene, holder) is None  # it is over
 
 
+def test_who_is_undone_again_stands_in_the_line_by_its_age(scene: Scene) -> None:
+    undone = scene.begin(locks=["l"])
+    scene.clock.advance(seconds=1)
+    holder = scene.begin(locks=["l"])
+    scene.clock.advance(seconds=1)
+    last = scene.begin(locks=["l"])
+    plan = {"waves": [["a"]], "cause": {}, "kept_steps": []}
+    scene.ask(undone, NewFact(EventType.COMPENSATION_STARTED, plan))
+    assert take(scene, holder) == {"l": 1}
+    assert take(scene, undone) is None
+    scene.claim(holder)
+    scene.settle(holder.saga_id, Succeeded({}))
+    assert take(scene, last) is None
+    assert take(scene, undone) == {"l": 2}
+
+
 def test_a_transaction_that_is_rolled_back_took_no_lock(scene: Scene) -> None:
     view = scene.begin(locks=["l"])
     with scene.log.transaction() as connection:
