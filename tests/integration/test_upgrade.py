@@ -139,7 +139,7 @@ def test_sagas_go_on_wherever_the_version_before_left_them(
     for said in ("orch 0002 operations", "run `orchestration migrate`"):
         assert said in refused.log
 
-    assert migrate_all(database_url) == ("orch 0002 operations",)
+    assert "orch 0002 operations" in migrate_all(database_url)
     parts = [
         stack.worker(*hosted, wait=False),
         stack.chores(wait=False),

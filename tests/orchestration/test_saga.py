@@ -298,19 +298,23 @@ def test_cascade_compensation_undoes_dependents_first_and_branches_together(
 
 
 def test_siblings_of_a_failed_step_are_told_and_settle_before_anything_is_undone(
-    front: Front, effects: Effects
+    front: Front, effects: Effects, gate: Callable[[], Path]
 ) -> None:
     """The sibling ends only because it hears that the saga gives up."""
+    fails = gate()
     transaction = SagaTransaction(
         "siblings",
         [
             step("first"),
             step("stubborn", "first", action="work_until_cancelled"),
-            step("failing", "first", fail="for good"),
+            step("failing", "first", fail="afterwards", wait_for_file=str(fails)),
             step("never", "stubborn"),
         ],
     )
-    status = front.run(transaction)
+    saga_id = front.start(transaction)
+    effects.await_begin(saga_id, "stubborn")
+    fails.touch()
+    status = front.wait(saga_id)
     assert status.state is SagaState.COMPENSATED
     assert effects.left(status.saga_id) == set()
     types = front.types(status.saga_id)

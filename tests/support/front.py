@@ -162,7 +162,8 @@ class Effects:
         return [
             effect
             for effect in World.read(self.path).effects
-            if effect.saga_id in saga_ids and what in ("", effect.what)
+            if effect.saga_id in saga_ids
+            and (effect.what == what or (not what and effect.what != "unbegin"))
         ]
 
     def pids(self, saga_id: str, what: str, name: str) -> list[int]:
