@@ -321,3 +321,22 @@ def test_show_writes_a_picture_of_the_saga(shared, run, tmp_path):
     assert root[0].text == "Saga linear, COMPENSATED"
     piped = run("saga", "show", saga_id, "--svg", "-").stdout
     assert ET.fromstring(piped)[0].text == "Saga linear, COMPENSATED"
+
+
+def test_an_operators_hold_is_no_end_to_those_who_follow(shared, running, run):
+    saga_id = waiting(shared, approval())
+    assert run("saga", "pause", saga_id).returncode == 0
+    with subprocess.Popen(
+        orchestration("saga", "show", saga_id, "--follow"),
+        cwd=ROOT,
+        env=environment(running.env) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        while "saga paused" not in (line := following.stdout.readline()):
+            assert line, "it ended before the saga did"
+        run("saga", "signal", saga_id, "approved")
+        run("saga", "resume", saga_id)
+        rest = following.stdout.read()
+    assert following.returncode == 0
+    assert "✓ COMPLETED" in rest

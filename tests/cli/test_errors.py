@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestration.cli.options import attributes_of, moment
+from orchestration.cli.performing import Act, _each, _Line
+from orchestration.errors import TransportError
 from tests.cli.conftest import ROOT
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -152,3 +154,37 @@ def test_times_without_a_zone_are_local():
     assert moment(None, None, "2026-01-31T12:00+02:00").astimezone(UTC).hour == 10
     local = datetime(2026, 1, 31).astimezone()
     assert moment(None, None, "2026-01-31") == local
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("timeout_ms=soon", "--param timeout_ms=soon is no integer in JSON"),
+        ("timeout_ms=1.5", "parameter 'timeout_ms' is 1.5: give it a value of type"),
+        ("speed=3", "parameter 'speed' is not known: it has timeout_ms"),
+    ],
+)
+def test_parameters_that_a_template_does_not_take_are_named(run, tmp_path, words, said):
+    template = {
+        "name": "order",
+        "version": "1.0.0",
+        "parameters": {"timeout_ms": {"type": "integer"}},
+        "saga": {"name": "order", "steps": [], "timeout_ms": "${timeout_ms}"},
+    }
+    (tmp_path / "order.json").write_text(json.dumps(template))
+    done = run("saga", "run", "order", "--templates", str(tmp_path), "--param", words)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_a_server_that_goes_away_ends_a_bulk_act_and_the_rest_is_untouched():
+    lines = [_Line(f"saga-{n}", "order", "PAUSED") for n in range(3)]
+
+    def do(saga_id: str) -> str:
+        if saga_id == "saga-1":
+            raise TransportError("the database does not answer")
+        return "new"
+
+    with pytest.raises(TransportError):
+        _each(Act("fork", "forked"), lines, do)
+    assert [line.outcome for line in lines] == ["acted", "untouched", "untouched"]
