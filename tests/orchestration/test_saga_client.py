@@ -200,16 +200,18 @@ def test_a_saga_whose_callers_transaction_is_rolled_back_never_was(
     assert sagas.execute(transaction)["s1"] == 1
 
 
-def test_a_saga_that_begins_with_a_signal_or_a_condition_begins_so_too(
+def test_a_saga_that_begins_with_locks_conditions_and_signals_begins_so_too(
     sagas: SagaClient, engine: Engine
 ) -> None:
     transaction = SagaTransaction(
-        "odd", [step("a", when="False"), SagaStep("wait", wait_for="go")]
+        "odd",
+        [step("a", when="False"), SagaStep("wait", wait_for="go")],
+        locks=["callers"],
     )
     begin(sagas, engine, transaction, commits=True)
     saga_id = transaction.transaction_id
     wait_until(
-        lambda: len(sagas.history(saga_id)) == 3, "it was passed over, and waits"
+        lambda: len(sagas.history(saga_id)) == 4, "it was passed over, and waits"
     )
     sagas.signal(saga_id, "go")
     assert sagas.wait(saga_id).state is SagaState.COMPLETED

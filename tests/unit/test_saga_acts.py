@@ -19,13 +19,14 @@ from orchestration.core.saga.acts import (
 )
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.events import EventType, NewFact
-from orchestration.core.saga.model import SagaState
-from orchestration.core.saga.outcomes import Outcome
+from orchestration.core.saga.model import Direction, SagaState
+from orchestration.core.saga.outcomes import Outcome, Succeeded
 from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
 from tests.unit.scripted import FOR_GOOD, LOST, RETRYABLE, UNDO, Script, step
 from tests.unit.simulator import T0
 
 ANN = Who("ann")
+PROBE = Direction.PROBE
 
 
 def test_a_cancel_while_the_last_step_runs_undoes_all_of_it() -> None:
@@ -91,6 +92,17 @@ def test_timers_stand_still_while_a_saga_is_paused_and_begin_anew_after_it() -> 
     assert script.view.do_of("before").due_at == resumed_at + timedelta(seconds=3)
     assert script.view.do_of("within").due_at == resumed_at + timedelta(seconds=5)
     assert script.view.deadline == T0 + timedelta(hours=1, seconds=100)
+
+
+def test_a_step_that_was_not_done_is_tried_at_once_after_a_pause() -> None:
+    script = Script(step("a", probe="look"))
+    script.do("a", LOST)
+    script.start("a", PROBE)
+    script.act(pause, ANN)
+    script.later(seconds=60)
+    script.end("a", Succeeded({"happened": False}), PROBE)
+    script.later(seconds=60)
+    assert script.act(resume, ANN).lines == (("a",),)
 
 
 def test_a_resumed_saga_that_lacks_its_locks_asks_for_them_at_once() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -269,9 +269,7 @@ def _retry_or_give_up(
     retry_at = event.data.get("retry_at_ms")
     if retry_at is not None:
         waiting = PhaseStatus.WAITING
-        due_at = _time(retry_at)
-        if view.paused_at is not None:  # the wait begins when the saga goes on
-            due_at -= event.recorded_at - view.paused_at
+        due_at = _due_at(view, event, retry_at)
         phase = evolve(phase, status=waiting, due_at=due_at, error=error)
         return view.with_phase(step, direction, phase)
     if phase.repeats:
@@ -290,6 +288,14 @@ def _retry_or_give_up(
         return view  # the probe decides
     why = "step failed" if given_up is PhaseStatus.FAILED else "outcome unknown"
     return _gave_up(view, step, error, why)
+
+
+def _due_at(view: SagaView, event: SagaEvent, retry_at_ms: int) -> datetime:
+    """Return when a retry is due; of a paused saga, if it went on at once."""
+    stood = timedelta()
+    if view.paused_at is not None:  # the wait begins when the saga goes on
+        stood = event.recorded_at - view.paused_at
+    return _time(retry_at_ms) - stood
 
 
 def _is_probed(view: SagaView, step: str) -> bool:
@@ -322,7 +328,8 @@ def _probed(view: SagaView, event: SagaEvent) -> SagaView:
     done = evolve(done, is_doubtful=False)
     if (retry_at := data.get("retry_at_ms")) is not None:
         waiting = PhaseStatus.WAITING
-        done = evolve(done, status=waiting, due_at=_time(retry_at))
+        due_at = _due_at(view, event, retry_at)
+        done = evolve(done, status=waiting, due_at=due_at)
         return view.with_phase(step, Direction.DO, done)
     done = _settled(evolve(done, status=PhaseStatus.FAILED), event)
     view = view.with_phase(step, Direction.DO, done)
