@@ -93,8 +93,8 @@ def unwork(_data: dict[str, Any], context: ActionContext) -> None:
 @effects.action("look")
 def look(_data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
     """Tell from the file whether the step took effect, as a probe."""
-    _wait_for(context.metadata.get("look_at_file"))
     _write(context, "probe")
+    _wait_for(context.metadata.get("look_at_file"))
     sought = f"do {context.saga_id} {context.step} "
     return {"happened": sought in Path(os.environ["EFFECTS_FILE"]).read_text()}
 

@@ -12,7 +12,7 @@ __all__ = ["Attempt", "Effect", "World"]
 
 
 class Attempt(NamedTuple):
-    """One attempt at a step's doing (``do``) or undoing (``undo``)."""
+    """One attempt at a step's doing (``do``), its ``undo`` or its ``probe``."""
 
     saga_id: str
     step: str
@@ -45,8 +45,10 @@ class Effect:
     @property
     def of_attempt(self) -> Attempt:
         """The attempt that it belongs to."""
-        direction = "undo" if self.what in ("unbegin", "undo") else "do"
-        return Attempt(self.saga_id, self.step, direction, self.attempt)
+        direction = {"unbegin": "undo", "undo": "undo", "probe": "probe"}
+        return Attempt(
+            self.saga_id, self.step, direction.get(self.what, "do"), self.attempt
+        )
 
 
 @dataclass(frozen=True, slots=True)
