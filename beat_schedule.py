@@ -7,6 +7,14 @@ from typing import Final
 SCHEDULE: Final[dict[str, tuple[str, float]]] = {
     # Finds sagas that stand still: lost messages, dead workers, due times.
     "sweep sagas": ("saga.sweep", 1.0),
+    # Starts sagas whose time has come.
+    "start scheduled sagas": ("saga.schedules", 1.0),
+    # Tries again what could not be undone.
+    "retry dead letters": ("saga.letters", 5.0),
+    # Tells somebody outside of sagas that need a person.
+    "notify of failures": ("saga.notify", 5.0),
+    # Has sagas that ended long ago leave the lists.
+    "retire sagas": ("saga.retire", 3_600.0),
     # Gives committed events their place in the one dense order that readers follow.
     "number events": ("provenance.sequence", 1.0),
 }

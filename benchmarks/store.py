@@ -15,9 +15,8 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from statistics import median
 from uuid import uuid4
@@ -25,9 +24,9 @@ from uuid import uuid4
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
+from benchmarks._bench import Bench, Row, fresh_database
 from eventstore import EventStore, NewEvent, canonical_bytes
 from eventstore.migrate import migrate
-from eventstore.store import driver_url
 
 ROUNDS = 5
 SECONDS = 0.6
@@ -58,46 +57,26 @@ Worker = Callable[[str], Work]
 """Opens what a thread needs on a database and returns its work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of ours beside a peer's.
-
-    Attributes:
-        name: What was measured.
-        ours: Our figure.
-        peer: The peer's, or the level we hold ourselves to.
-        ratio: ``ours / peer``.
-        unit: Of both figures.
-    """
-
-    name: str
-    ours: float
-    peer: float
-    ratio: float
-    unit: str
-
-
-def run(database_url: str) -> list[Row]:
-    """Measure everything in a database of its own, which is dropped afterwards.
-
-    Args:
-        database_url: Any database of the server; the user may create databases.
-    """
-    with _database(database_url) as url:
+def run(bench: Bench) -> list[Row]:
+    """Measure everything in a database of its own, which is dropped afterwards."""
+    with fresh_database(bench.database_url) as url:
         engine = create_engine(url)
         migrate(engine)
         with engine.begin() as connection:
             connection.exec_driver_sql(RAW_TABLE)
         rows = [
-            _versus(f"append, {n} connections", url, n, _append, _raw_insert)
+            _versus(name, url, n, _append, _raw_insert)
             for n in (1, 4, 16)
+            if bench.wants(name := f"append, {n} connections")
         ]
-        if importlib.util.find_spec("eventsourcing"):
-            name = "append, 4 connections, against eventsourcing's ordered recorder"
+        name = "append, 4 connections, against eventsourcing's ordered recorder"
+        if bench.wants(name) and importlib.util.find_spec("eventsourcing"):
             rows.append(_versus(name, url, 4, _append, _eventsourcing))
-        batches = max(_rate(url, 1, _append_batch) for _ in range(ROUNDS))
-        rows.append(_row("append, batches of 100, 1 connection", batches, 25_000))
-        rows.append(_row("verify, 100,000 events", _verify_rate(engine), 80_000))
+        if bench.wants(name := "append, batches of 100, 1 connection"):
+            batches = max(_rate(url, 1, _append_batch) for _ in range(ROUNDS))
+            rows.append(_row(name, batches, 25_000))
+        if bench.wants(name := "verify, 100,000 events"):
+            rows.append(_row(name, _verify_rate(engine), 80_000))
         engine.dispose()
     return rows
 
@@ -272,22 +251,6 @@ def _verify_rate(engine: Engine) -> float:
     return best
 
 
-@contextmanager
-def _database(server_url: str) -> Iterator[str]:
-    """Make an empty database and drop it at the end."""
-    name = f"bench_{uuid4().hex[:12]}"
-    server = create_engine(driver_url(server_url), isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        url = make_url(driver_url(server_url)).set(database=name)
-        yield url.render_as_string(hide_password=False)
-    finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        server.dispose()
-
-
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -295,7 +258,7 @@ def main() -> None:
     url = parser.parse_args().database_url
     if not url:
         parser.error("name a server with --database-url or DATABASE_URL")
-    for row in run(url):
+    for row in run(Bench(database_url=url)):
         print(
             "{name:<68}{ours:>9.0f}{peer:>9.0f}  x{ratio:<6}{unit}".format(
                 **asdict(row)

@@ -1,29 +1,38 @@
 """One statement, one round trip, as little work around it as can be.
 
 An append is called thousands of times a second. SQLAlchemy's connection and result
-objects cost more of this process' time than sending the statement does, so
-appends that commit by themselves borrow a driver connection from its pool. The
-connections are in autocommit: there is no BEGIN, no COMMIT, nothing to reset.
-Errors are SQLAlchemy's all the same, and broken connections leave the pool.
+objects, and its pool's bookkeeping, cost more of this process' time than sending the
+statement does, so statements that commit by themselves run on driver connections that
+are kept here. They are in autocommit: there is no BEGIN, no COMMIT, nothing to reset.
+Errors are SQLAlchemy's all the same, and a broken connection is not used again.
 """
 
-from contextlib import closing
+from collections import deque
+from contextlib import closing, suppress
 from typing import Any
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 
 class Direct:
-    """Runs single statements on autocommit connections of a pool of its own."""
+    """Runs single statements on autocommit connections of its own.
+
+    Safe to share between threads: a connection is in one thread's hands at a time.
+    """
 
     def __init__(self, engine: Engine) -> None:
         """Take over the settings of an engine, not its connections."""
         # Set when a connection is made: switching a borrowed one back and forth
         # would cost two round trips per statement.
-        self.engine = create_engine(
+        self._engine = create_engine(
             engine.url, pool=engine.pool.recreate(), isolation_level="AUTOCOMMIT"
         )
+        # As many as the engine would keep; the one used last is warm and goes first.
+        size = getattr(engine.pool, "size", lambda: 0)
+        self._keep = 0 if isinstance(engine.pool, NullPool) else size()
+        self._idle: deque[Any] = deque()
 
     def rows(
         self, statement: str, parameters: tuple[Any, ...] | dict[str, Any]
@@ -33,18 +42,21 @@ class Direct:
         Raises:
             DBAPIError: What the database or the connection reported.
         """
-        dialect = self.engine.dialect
-        connection = self.engine.raw_connection()
+        connection = self._borrow()
+        dialect = self._engine.dialect
         try:
             with closing(connection.cursor()) as cursor:
                 cursor.execute(statement, parameters)
-                return list(cursor.fetchall()) if cursor.description else []
+                rows = list(cursor.fetchall()) if cursor.description else []
         except dialect.loaded_dbapi.Error as exc:
-            broken = dialect.is_disconnect(exc, connection.dbapi_connection, None)
+            broken = dialect.is_disconnect(exc, connection, None)
             if broken:
-                connection.invalidate(exc)
                 # The others were most likely cut off with it.
-                self.engine.dispose()
+                self.close()
+                with suppress(dialect.loaded_dbapi.Error):
+                    connection.close()
+            else:
+                self._give_back(connection)
             raise DBAPIError.instance(
                 statement,
                 parameters,
@@ -54,5 +66,28 @@ class Direct:
                 connection_invalidated=broken,
                 dialect=dialect,
             ) from exc
-        finally:
+        except BaseException:
+            # Interrupted in the middle, as by an alarm: nobody knows how it stands.
+            connection.close()
+            raise
+        self._give_back(connection)
+        return rows
+
+    def close(self) -> None:
+        """Close the connections that nobody uses; a later call opens new ones."""
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last one
+                self._idle.pop().close()
+
+    def _borrow(self) -> Any:  # noqa: ANN401  the driver's connection has no type
+        with suppress(IndexError):
+            return self._idle.pop()
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        return pooled.dbapi_connection
+
+    def _give_back(self, connection: Any) -> None:  # noqa: ANN401
+        if len(self._idle) < self._keep:
+            self._idle.append(connection)
+        else:
             connection.close()

@@ -56,6 +56,7 @@ class EventStore:
         """
         self.engine = engine
         self._direct = Direct(engine)
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def connect(cls, url: str) -> Self:
@@ -64,7 +65,7 @@ class EventStore:
 
     def close(self) -> None:
         """Close the connections of both pools; a later call opens new ones."""
-        self._direct.engine.dispose()
+        self._direct.close()
         self.engine.dispose()
 
     def append(
@@ -209,7 +210,7 @@ class EventStore:
         with _migrated():
             if connection is not None:
                 return connection.exec_driver_sql(query(name), parameters).all()
-            with self._direct.engine.connect() as own:
+            with self._autocommit.connect() as own:
                 return own.exec_driver_sql(query(name), parameters).all()
 
     def _call(

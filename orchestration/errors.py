@@ -9,6 +9,8 @@ OrchestrationError
 │   └── UnknownAgent              no worker ever announced the agent or its action
 ├── InvalidCondition              a text is no condition of a rule or of a step
 ├── TooManySagas                  the limit of open sagas is reached: try later
+├── InvalidTemplate               a template was refused; ``faults`` lists why
+├── TemplateNotFound              the folder has no template of that name or version
 ├── PayloadTooLarge               a message or an event over its limit
 ├── TransportError                the broker or the database could not be reached
 ├── SagaError                     about one saga, whose ``saga_id`` it carries
@@ -45,6 +47,7 @@ __all__ = [
     "EmbeddedServerMissing",
     "InvalidCondition",
     "InvalidSaga",
+    "InvalidTemplate",
     "NonRetryable",
     "OrchestrationError",
     "OutcomeUnknown",
@@ -64,6 +67,7 @@ __all__ = [
     "SchemaOutdated",
     "StepError",
     "StepTimedOut",
+    "TemplateNotFound",
     "TooManySagas",
     "TransportError",
     "UnknownAgent",
@@ -129,6 +133,25 @@ class InvalidCondition(OrchestrationError):
 
 class TooManySagas(OrchestrationError):
     """So many sagas are open that no more are begun; the text names the limit."""
+
+
+class InvalidTemplate(OrchestrationError):
+    """A saga template, or what it was to be filled with, was refused.
+
+    Attributes:
+        faults: One sentence per fault, each naming the parameter and the way out.
+    """
+
+    def __init__(self, name: str, faults: Sequence[str]) -> None:
+        super().__init__(name, tuple(faults))
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return f"template {self.args[0]!r} was refused: " + "; ".join(self.faults)
+
+
+class TemplateNotFound(OrchestrationError):
+    """The folder has no template of that name or version; the text lists its own."""
 
 
 class PayloadTooLarge(OrchestrationError):

@@ -20,9 +20,11 @@ from orchestration.adapters.database import Database
 from orchestration.adapters.push import Ends, EndWaiter
 from orchestration.adapters.saga_index import SagaIndex
 from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.schedules import Schedules
 from orchestration.adapters.schema import check_schema
 from orchestration.engine.acting import SagaDesk
 from orchestration.engine.recording import Recorder, Rules
+from orchestration.engine.scheduling import Scheduler
 from orchestration.engine.starting import Backpressure, SagaDoor
 from orchestration.errors import ConfigurationError
 from orchestration.metrics import saga_metrics
@@ -98,6 +100,11 @@ class MessageBus:
         if self._desk is None:
             raise _not_connected()
         return self._desk
+
+    @property
+    def saga_scheduler(self) -> Scheduler:
+        """Where sagas are scheduled."""
+        return Scheduler(Schedules(self._connected), self.saga_desk.door)
 
     @property
     def announcements(self) -> Announcements:

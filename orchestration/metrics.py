@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY as DEFAULT_REGISTRY
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from orchestration.core.saga.events import EventType, NewFact
+from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.view import SagaView
 
 __all__ = ["SagaMetrics", "saga_metrics"]
@@ -29,6 +30,7 @@ _ENDS = {
     EventType.SAGA_COMPLETED,
     EventType.COMPENSATION_COMPLETED,
     EventType.COMPENSATION_FAILED,
+    EventType.SAGA_HALTED,
     EventType.SAGA_PAUSED,
 }
 
@@ -39,7 +41,7 @@ class SagaMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.executions = Counter(
             "saga_executions_total",
-            "Sagas that ended or paused, by status",
+            "Times that sagas ended or paused by themselves, by status",
             ["status"],
             registry=registry,
         )
@@ -66,11 +68,18 @@ class SagaMetrics:
                 self.steps.labels(step=fact.data["step"], status=status).inc()
             elif fact.type is EventType.STEP_COMPENSATED:
                 self.compensations.inc()
-            elif fact.type in _ENDS:
-                self.executions.labels(status=view.state.lower()).inc()
+            elif fact.type in _ENDS and not fact.data.get("on_hold"):
+                self.executions.labels(status=_status(view)).inc()
                 if view.ended_at is not None:
                     took = view.ended_at - view.started_at
                     self.duration_ms.observe(took.total_seconds() * 1_000)
+
+
+def _status(view: SagaView) -> str:
+    """Return how a saga ended, in lower case; one undone on request was cancelled."""
+    if view.is_cancelled and view.state is SagaState.COMPENSATED:
+        return "cancelled"
+    return view.state.lower()
 
 
 @cache

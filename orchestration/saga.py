@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
+from orchestration.adapters.schedules import SagaSchedule
+from orchestration.core.saga.ends import is_on_its_way, result_or_raise, still_running
 from orchestration.core.saga.execution import SagaExecution, StepReport
 from orchestration.core.saga.model import (
     CompensationStrategy,
@@ -29,13 +31,7 @@ from orchestration.core.saga.model import (
     UnknownPolicy,
 )
 from orchestration.message_bus import MessageBus
-from orchestration.saga_client import (
-    HistoryEvent,
-    SagaClient,
-    is_on_its_way,
-    result_or_raise,
-    still_running,
-)
+from orchestration.saga_client import HistoryEvent, SagaClient
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,6 +46,7 @@ __all__ = [
     "SagaClient",
     "SagaExecution",
     "SagaOrchestrator",
+    "SagaSchedule",
     "SagaState",
     "SagaStep",
     "SagaSummary",
@@ -163,6 +160,35 @@ class SagaOrchestrator:
         finally:
             self._client.forget(saga_id, end)
         return status
+
+    async def schedule(
+        self,
+        name: str,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+        *,
+        every_s: float | None = None,
+        cron: str | None = None,
+        first_at: datetime | None = None,
+    ) -> SagaSchedule:
+        """Have a saga started again and again, by beat; return the schedule."""
+        return await asyncio.to_thread(
+            self._client.schedule,
+            name,
+            transaction,
+            initial_data,
+            every_s=every_s,
+            cron=cron,
+            first_at=first_at,
+        )
+
+    async def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its sagas go on. Return whether there was one."""
+        return await asyncio.to_thread(self._client.unschedule, name)
+
+    async def schedules(self) -> tuple[SagaSchedule, ...]:
+        """Return all schedules by name: next slot, last saga, last error."""
+        return await asyncio.to_thread(self._client.schedules)
 
     async def get_execution_status(self, saga_id: str) -> SagaExecution:
         """Return how a saga stands, from its events."""

@@ -8,9 +8,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -22,25 +19,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
 from orchestration.adapters.saga_records import Because, Start
-from orchestration.core.saga.acts import Who
+from orchestration.adapters.schedules import SagaSchedule
+from orchestration.core.saga.ends import is_on_its_way, result_or_raise, still_running
 from orchestration.core.saga.execution import SagaExecution, execution_of
-from orchestration.core.saga.model import SagaState, SagaTransaction
+from orchestration.core.saga.model import SagaTransaction
 from orchestration.core.saga.view import SagaView
-from orchestration.errors import (
-    SagaCancelled,
-    SagaCompensated,
-    SagaCompensationFailed,
-    SagaFailed,
-    SagaNotCompleted,
-    SagaPaused,
-    SagaStillRunning,
-)
 from orchestration.message_bus import MessageBus
+from orchestration.saga_acts import SagaActs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["HistoryEvent", "SagaClient", "result_or_raise"]
+__all__ = ["HistoryEvent", "SagaClient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +43,16 @@ class HistoryEvent:
     data: Mapping[str, Any]
 
 
-class SagaClient:
+class SagaClient(SagaActs):
     """Starts sagas, waits for them, tells how they stand, and acts upon them.
-
-    Every act is recorded with who asked (``by``; by default the user and host of this
-    process) and ``why``. An act that does not fit the saga's state raises
-    SagaActRefused, whose text says what would; an unknown id raises SagaNotFound.
 
     Args:
         message_bus: Whose connections it uses; None: one of its own.
     """
 
     def __init__(self, message_bus: MessageBus | None = None) -> None:
+        super().__init__(message_bus or MessageBus())
         self._owns_bus = message_bus is None
-        self._bus = message_bus or MessageBus()
 
     def connect(self) -> None:
         """Connect, unless the message bus is connected already."""
@@ -182,6 +168,59 @@ class SagaClient:
         """Wait for that future no longer."""
         self._bus.saga_ends.forget(saga_id, end)
 
+    # --- schedule
+
+    def schedule(
+        self,
+        name: str,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+        *,
+        every_s: float | None = None,
+        cron: str | None = None,
+        first_at: datetime | None = None,
+    ) -> SagaSchedule:
+        """Have a saga started again and again, by beat; return the schedule.
+
+        Each slot starts one saga, whose id is the name with the slot's epoch seconds.
+        Of slots that passed while beat, chores worker or database were down, the last
+        is made up for. A start that is refused, since an agent is unknown or too many
+        sagas are open, is shown by ``schedules`` and tried at the next slot.
+
+        The same name replaces a schedule; with the same times, it keeps its next slot.
+
+        Args:
+            name: Letters, digits, ``_`` and ``-``.
+            transaction: What is started; its own id is not used.
+            initial_data: JSON input of each saga's first steps.
+            every_s: Seconds from one slot to the next, at least 1.
+            cron: In place of that, minute, hour, day of month, month and day of week,
+                as Celery's ``crontab`` reads them, in UTC; all of them must fit.
+            first_at: Not before this time; of a period, count from it. None: the first
+                slot is one period from now, or the first that fits.
+
+        Raises:
+            InvalidSaga: Name, times or definition have faults; all are named, and
+                nothing is stored.
+            PayloadTooLarge: The initial data are over the limit.
+        """
+        return self._bus.saga_scheduler.add(
+            name,
+            transaction,
+            dict(initial_data or {}),
+            every_s=every_s,
+            cron=cron,
+            first_at=first_at,
+        )
+
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its sagas go on. Return whether there was one."""
+        return self._bus.saga_scheduler.schedules.remove(name)
+
+    def schedules(self) -> tuple[SagaSchedule, ...]:
+        """Return all schedules by name: next slot, last saga, last error."""
+        return self._bus.saga_scheduler.schedules.listed()
+
     # --- look
 
     def get_execution_status(self, saga_id: str) -> SagaExecution:
@@ -214,7 +253,7 @@ class SagaClient:
         """Return sagas, newest first.
 
         Args:
-            state: Only those in this state.
+            state: Only those in this state; those that wait are RUNNING.
             name: Only those of this definition's name.
             attributes: Only those with all of these search attributes.
             started_after: Only those begun at this time or later.
@@ -243,181 +282,3 @@ class SagaClient:
         wanted = {step.agent_id for step in view.plan.steps if step.agent_id}
         offline = self._bus.announcements.offline(wanted)
         return f"a worker that hosts {', '.join(offline)}" if offline else None
-
-    # --- act
-
-    def signal(
-        self,
-        saga_id: str,
-        name: str,
-        data: object = None,
-        *,
-        signal_id: str | None = None,
-        by: str = "",
-        why: str = "",
-    ) -> SagaExecution:
-        """Hand a signal to the step that waits for it, or will.
-
-        Args:
-            saga_id: The saga.
-            name: What the step's ``wait_for`` says.
-            data: JSON; an object becomes the step's output, anything else its value
-                under the step's name.
-            signal_id: Two signals of one id count once.
-            by: Who asks.
-            why: For the record.
-        """
-        desk, told = self._bus.saga_desk, who(by, why)
-        view = desk.signal(saga_id, told, name=name, data=data, signal_id=signal_id)
-        return execution_of(view)
-
-    def cancel(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
-        """Give up and undo, once what runs has ended; refused after the pivot."""
-        return execution_of(self._bus.saga_desk.cancel(saga_id, who(by, why)))
-
-    def pause(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
-        """Let what runs end, and begin nothing; timers stand still."""
-        return execution_of(self._bus.saga_desk.pause(saga_id, who(by, why)))
-
-    def resume(self, saga_id: str, *, by: str = "", why: str = "") -> SagaExecution:
-        """Go on after a pause."""
-        return execution_of(self._bus.saga_desk.resume(saga_id, who(by, why)))
-
-    def retry(
-        self,
-        saga_id: str,
-        *,
-        from_step: str | None = None,
-        by: str = "",
-        why: str = "",
-    ) -> SagaExecution:
-        """Try again what failed; of a failed compensation, the undos that failed.
-
-        Args:
-            saga_id: Of a saga that is FAILED, PAUSED or COMPENSATION_FAILED.
-            from_step: Begin anew with this step, which may be completed: it and what
-                came after it are undone first.
-            by: Who asks.
-            why: For the record.
-        """
-        desk, told = self._bus.saga_desk, who(by, why)
-        return execution_of(desk.retry(saga_id, told, from_step=from_step))
-
-    def resolve(
-        self,
-        saga_id: str,
-        step: str,
-        *,
-        happened: bool | None = None,
-        output: Mapping[str, Any] | None = None,
-        by: str = "",
-        why: str = "",
-    ) -> SagaExecution:
-        """Say what a person has found out about a step.
-
-        Args:
-            saga_id: The saga.
-            step: Of unknown outcome: ``happened`` says whether it took effect. Or one
-                whose undoing failed: it was undone by hand.
-            happened: Whether the step took effect.
-            output: What the step would have returned.
-            by: Who asks.
-            why: For the record.
-        """
-        view = self._bus.saga_desk.resolve(
-            saga_id, who(by, why), step=step, happened=happened, output=output
-        )
-        return execution_of(view)
-
-    def skip(
-        self, saga_id: str, step: str, *, by: str = "", why: str = ""
-    ) -> SagaExecution:
-        """Leave the effect of a step whose undoing failed; the rest is undone."""
-        return execution_of(self._bus.saga_desk.skip(saga_id, who(by, why), step=step))
-
-    def replay_compensation(
-        self,
-        saga_id: str,
-        *,
-        from_step: str | None = None,
-        by: str = "",
-        why: str = "",
-    ) -> SagaExecution:
-        """Undo once more what was undone, each undo under a new key.
-
-        Args:
-            saga_id: Of a saga that is COMPENSATED or COMPENSATION_FAILED.
-            from_step: Leave out what was undone before this step.
-            by: Who asks.
-            why: For the record.
-        """
-        desk, told = self._bus.saga_desk, who(by, why)
-        return execution_of(desk.replay(saga_id, told, from_step=from_step))
-
-    def fork(
-        self,
-        saga_id: str,
-        *,
-        initial_data: Mapping[str, Any] | None = None,
-        transaction_id: str | None = None,
-        by: str = "",
-        why: str = "",
-    ) -> str:
-        """Begin a saga anew under a new id, whatever became of it; return that id.
-
-        Args:
-            saga_id: The saga to repeat.
-            initial_data: In place of the old saga's.
-            transaction_id: The new id; None: one is made.
-            by: Who asks.
-            why: For the record.
-        """
-        return self._bus.saga_desk.fork(
-            saga_id, who(by, why), initial_data=initial_data, new_id=transaction_id
-        )
-
-
-def who(by: str, why: str) -> Who:
-    """Return who acts: by default the user of this process."""
-    return Who(by or f"{_user()}@{socket.gethostname()}", why)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"
-
-
-def is_on_its_way(status: SagaExecution) -> bool:
-    """Whether a saga is yet to come to a stand that a caller has to hear of."""
-    return not status.state.is_final or status.is_on_hold
-
-
-def still_running(saga_id: str, timeout_ms: int | None) -> SagaStillRunning:
-    """Return the error that a wait ended before its saga did."""
-    return SagaStillRunning(
-        f"saga {saga_id} still runs after {timeout_ms} ms; it goes on", saga_id
-    )
-
-
-_ENDS: Mapping[SagaState, type[SagaNotCompleted]] = {
-    SagaState.COMPENSATED: SagaCompensated,
-    SagaState.COMPENSATION_FAILED: SagaCompensationFailed,
-    SagaState.PAUSED: SagaPaused,
-    SagaState.FAILED: SagaFailed,
-}
-
-
-def result_or_raise(status: SagaExecution) -> dict[str, Any]:
-    """Return a completed saga's result, or raise what stands for its other end."""
-    if status.state is SagaState.COMPLETED:
-        return dict(status.result)
-    if status.is_cancelled and status.state is SagaState.COMPENSATED:
-        message = f"saga {status.saga_id} was cancelled and has been undone"
-        raise SagaCancelled(message, status)
-    error = status.error or {}
-    why = f"{error.get('type', 'timeout')}: {error.get('message', 'out of time')}"
-    where = f"step {status.failed_step!r}" if status.failed_step else "the saga"
-    message = f"saga {status.saga_id} is {status.state}: {where} gave up ({why})"
-    raise _ENDS[status.state](message, status)

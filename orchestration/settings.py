@@ -6,6 +6,7 @@ import os
 import warnings
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -23,6 +24,7 @@ _URLS = {
     "database_url": "DATABASE_URL",
     "broker_url": "CELERY_BROKER_URL",
     "redis_url": "REDIS_URL",
+    "failure_webhook": "ORCHESTRATION_FAILURE_WEBHOOK",
 }
 
 
@@ -58,9 +60,9 @@ class _SecretFiles(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """Settings of every process; each is an environment variable of its name.
 
-    The three URLs are ``DATABASE_URL``, ``CELERY_BROKER_URL`` and ``REDIS_URL``, or
-    files named by these with ``_FILE`` behind; the rest begins with
-    ``ORCHESTRATION_``.
+    The three URLs are ``DATABASE_URL``, ``CELERY_BROKER_URL`` and ``REDIS_URL``; the
+    rest begins with ``ORCHESTRATION_``. These three and the webhook's may be files,
+    named by the variable with ``_FILE`` behind.
 
     Attributes:
         database_url: Postgres: events and side tables.
@@ -79,9 +81,10 @@ class Settings(BaseSettings):
         letter_retry_s: After which wait a failed undo is tried again, seconds;
             doubled each time, at most a day.
         letter_max_tries: How often that is done before it is left to a person.
-        failure_task: Name of the Celery task that is sent a saga's status when it
+        failure_task: Name of the Celery task that is sent word of each saga that
             needs a person.
-        failure_webhook: URL to which the same is posted as JSON.
+        failure_webhook: URL to which the same is posted as JSON; a user and a
+            password in it are sent as basic authentication.
         templates_dir: The folder of saga templates.
     """
 
@@ -102,7 +105,9 @@ class Settings(BaseSettings):
     letter_retry_s: float = Field(default=300.0, gt=0)
     letter_max_tries: int = Field(default=5, ge=0)
     failure_task: str = ""
-    failure_webhook: str = ""
+    failure_webhook: str = Field(
+        default="", validation_alias="ORCHESTRATION_FAILURE_WEBHOOK"
+    )
     templates_dir: str = "sagas"
     max_swarm_agents: int = Field(default=1_000, gt=0)
     max_agents: int = Field(default=10_000, gt=0)
@@ -134,8 +139,8 @@ class Settings(BaseSettings):
     @field_validator("failure_webhook")
     @classmethod
     def _is_web_address(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("use a URL that begins with https:// or http://")
+        if value and not _is_web_url(value):
+            raise ValueError("use a URL like https://host/path")
         return value
 
     @field_validator("enable_event_sourcing")
@@ -185,6 +190,15 @@ def warn_about_kafka(what: str) -> None:
         UserWarning,
         stacklevel=3,
     )
+
+
+def _is_web_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:  # of a port that is no number, which it would show
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and port != 0
 
 
 def _sentence(error: dict[str, Any]) -> str:

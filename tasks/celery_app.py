@@ -6,7 +6,10 @@ from celery import Celery
 
 from tasks.config import worker_config
 
-app = Celery("tasks", include=["tasks.saga", "tasks.recovery", "tasks.provenance"])
+app = Celery(
+    "tasks",
+    include=["tasks.saga", "tasks.recovery", "tasks.chores", "tasks.provenance"],
+)
 # A callable is evaluated when the configuration is first looked at, not before.
 app.add_defaults(worker_config)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import Task
+from celery import Task, current_task
 from celery.exceptions import Ignore, Reject, Retry
 
 from orchestration.adapters.saga_records import AgentLimit
@@ -41,16 +41,28 @@ def _as_action(task: Task) -> Action:
 
     It is called with those values of the data that it has parameters for; a parameter
     ``context`` gets the ActionContext, and ``idempotency_key`` its key. What it returns
-    is the step's output, if it is no dict under the step's name.
+    is the step's output, if it is no dict under the step's name. ``self.retry`` ends
+    the attempt: the next one is the step's, after the wait that was asked for.
     """
 
     def act(data: dict[str, Any], context: ActionContext) -> dict[str, Any]:
+        arguments = _arguments(task, data, context)
+        # As Celery's own apply() does: so retry() raises and sends nothing, where
+        # in a plain call it would forget its countdown.
+        task.push_request(
+            id=current_task.request.id,
+            retries=context.attempt - 1,
+            called_directly=False,
+            is_eager=True,
+        )
         try:
-            result = task(**_arguments(task, data, context))
+            result = task(**arguments)
         except Retry as exc:
             raise RetryLater(str(exc), _wait_ms(exc)) from exc
         except (Ignore, Reject) as exc:
             raise OutcomeUnknown(f"task {task.name} raised {exc!r}") from exc
+        finally:
+            task.pop_request()
         if result is None:
             return {}
         return dict(result) if isinstance(result, Mapping) else {context.step: result}

@@ -12,7 +12,7 @@ from typing import Any, cast
 from celery import Task
 
 from orchestration.adapters.celery_bus import hint_for
-from orchestration.adapters.saga_records import Start
+from orchestration.adapters.saga_records import Because, Start
 from orchestration.contracts import (
     SAGA_CANCEL,
     SAGA_COMPENSATE,
@@ -130,17 +130,20 @@ def _attempt(
             ended = perform(
                 claimed.view, name, direction, held, work, limit, find_action
             )
-            decision = _close(rt, claimed, ended, work, task)
+            decision = _close(rt, claimed, ended, work, because)
     finally:
         work.drop()
     return _go_on(task, rt, claimed, decision, ended)
 
 
 def _close(
-    rt: Runtime, claimed: Claimed, ended: Ended, work: WorkConnection, task: Task
+    rt: Runtime,
+    claimed: Claimed,
+    ended: Ended,
+    work: WorkConnection,
+    because: Because,
 ) -> Decision:
     """Record how the attempt ended, together with the action's own database work."""
-    because = because_of(task)
     if not isinstance(ended.outcome, Succeeded):
         work.drop()
     connection = work.connection

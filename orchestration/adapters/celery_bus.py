@@ -68,7 +68,6 @@ def celery_config(settings: Settings) -> dict[str, Any]:
             "interval_step": 0.3,
             "interval_max": 1.0,
         },
-        "task_send_sent_event": True,
         "enable_utc": True,
         "timezone": "UTC",
     }

@@ -87,7 +87,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        self._direct.engine.dispose()
+        self._direct.close()
         self.engine.dispose()
 
     def begin(self, idle_s: float = 10.0) -> Connection:

@@ -10,8 +10,9 @@ from typing import Any
 
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
+from orchestration.core.saga.words import SagaState, member
 
-__all__ = ["DeadLetter", "Notice", "SagaIndex", "SagaSummary"]
+__all__ = ["DeadLetter", "DueLetter", "Notice", "SagaIndex", "SagaSummary"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,15 @@ class DeadLetter:
     since: datetime
     tries: int
     next_try_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueLetter:
+    """A dead letter whose time to be tried again has come."""
+
+    saga_id: str
+    step: str
+    tries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +104,21 @@ class SagaIndex:
         """Return sagas, newest first.
 
         Args:
-            state: Only those in this state.
+            state: Only those in this state; those that wait are RUNNING.
             name: Only those of this definition's name.
             attributes: Only those with all of these search attributes.
             started_after: Only those begun at this time or later.
             started_before: Only those begun earlier.
             after: Only those that follow this one in the list: the next page.
             limit: At most so many.
+
+        Raises:
+            ValueError: There is no such state, or lists do not tell it.
         """
+        wanted = _listed(state)
         parameters = {
-            "state": state,
+            "state": wanted,
+            "is_over": wanted.is_over if wanted else None,
             "name": name,
             "attributes": json.dumps(dict(attributes)) if attributes else None,
             "since": started_after,
@@ -139,13 +154,19 @@ class SagaIndex:
         names = ("saga_id", "name", "step", "error", "since", "tries", "next_try_at")
         return tuple(DeadLetter(**dict(zip(names, row, strict=True))) for row in rows)
 
-    def due_letters(self, limit: int) -> tuple[tuple[str, str], ...]:
-        """Return saga and step of undos to be tried again now."""
+    def due_letters(self, limit: int) -> tuple[DueLetter, ...]:
+        """Return undos to be tried again now; each comes again in a minute, or later.
+
+        Later, if its try has been recorded by then; never, if it was the last.
+        """
         rows = self.db.rows(self.sql["due_letters"], (limit,))
-        return tuple((row[0], row[1]) for row in rows)
+        return tuple(DueLetter(*row) for row in rows)
 
     def due_notices(self, limit: int) -> tuple[Notice, ...]:
-        """Return words to deliver now; what is not dropped comes again, later."""
+        """Return words to deliver now; what is not dropped comes again, later.
+
+        Of each saga the oldest only, so that its words keep their order.
+        """
         names = (
             "notice_id", "saga_id", "name", "state", "version", "recorded_at", "error",
             "tries",
@@ -153,11 +174,26 @@ class SagaIndex:
         rows = self.db.rows(self.sql["due_notices"], (limit,))
         return tuple(Notice(**dict(zip(names, row, strict=True))) for row in rows)
 
+    def put_off_notices(self, failed: Notice) -> None:
+        """Let all words wait as long as one that nobody was there to take."""
+        self.db.rows(self.sql["put_off_notices"], (failed.notice_id,))
+
     def drop_notice(self, notice: Notice) -> None:
-        """Forget a word that was delivered."""
+        """Forget a word that was delivered, or given up."""
         self.db.rows(self.sql["drop_notice"], (notice.notice_id,))
 
     def retire(self, older_than_s: float, limit: int) -> int:
         """Forget rows of sagas that ended long ago; return how many."""
         rows = self.db.rows(self.sql["retire"], (older_than_s, limit))
         return int(rows[0][0])
+
+
+def _listed(state: str | None) -> SagaState | None:
+    """Return a state by its name, if sagas are listed under it."""
+    found = member(SagaState, state)
+    if found is SagaState.WAITING:
+        raise ValueError(
+            "lists do not tell WAITING from RUNNING, a saga's status does: find it as "
+            "RUNNING"
+        )
+    return found

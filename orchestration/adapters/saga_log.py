@@ -16,14 +16,12 @@ from eventstore import canonical_bytes
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
 from orchestration.adapters.saga_records import Answer, Because, Record, Start, Status
-from orchestration.core.saga.events import (
-    EventType,
-    NewFact,
-    SagaEvent,
-    saga_uuid,
-)
+from orchestration.core.saga.events import EventType, NewFact, SagaEvent, saga_uuid
 from orchestration.core.saga.fold import fold
-from orchestration.core.saga.model import Direction, definition_hash
+from orchestration.core.saga.model import (
+    Direction,
+    SagaTransaction,
+)
 from orchestration.core.saga.timing import RESEND_AFTER
 from orchestration.core.saga.view import SagaView
 from orchestration.errors import SagaConflict, SagaNotFound
@@ -57,7 +55,7 @@ class SagaLog:
         """
         transaction = start.transaction
         saga_id = transaction.transaction_id
-        fact = _started(start)
+        fact = start.fact
         attributes = fact.data.get("search_attributes")
         look_after = min(RESEND_AFTER, timedelta(milliseconds=transaction.timeout_ms))
         parameters = (
@@ -80,13 +78,18 @@ class SagaLog:
         if status == "ok":
             event = SagaEvent(1, fact.type, fact.data, recorded_at.astimezone(UTC))
             return fold(saga_id, [event])
-        if status == "duplicate":
+        if status == "duplicate" or self._has_begun(saga_id, fact):
             return None
         raise SagaConflict(
             f"saga {saga_id} exists with another definition or other input: use "
             "another transaction_id, or start it exactly as before",
             saga_id,
         )
+
+    def _has_begun(self, saga_id: str, fact: NewFact) -> bool:
+        """Whether a saga began like this, though another version wrote it down."""
+        events = self.read(saga_id).events
+        return bool(events) and _told(events[0].data) == _told(fact.data)
 
     def record(
         self, record: Record, because: Because, *, connection: Connection | None = None
@@ -114,7 +117,7 @@ class SagaLog:
         return Answer(Status.CONFLICT, answer.now, answer.events)
 
     def _answer(self, rows: Sequence[Sequence[Any]]) -> Answer:
-        status, now, number, _, recorded_at, _ = rows[0]
+        status, now, number, _, recorded_at, _ = rows[-1]
         self.db.clock.heard(now)
         if status == Status.BUSY:
             return Answer(Status.BUSY, now, wait_ms=number)
@@ -217,22 +220,10 @@ class SagaLog:
         return tuple(row[0] for row in rows)
 
 
-def _started(start: Start) -> NewFact:
-    definition = start.transaction.to_json()
-    data: dict[str, Any] = {
-        "definition": definition,
-        "definition_hash": definition_hash(definition),
-        "initial_data": start.initial_data,
-    }
-    if attributes := start.transaction.search_attributes:
-        data["search_attributes"] = dict(attributes)
-    if start.parent is not None:
-        data["parent"] = {"saga_id": start.parent.saga_id, "step": start.parent.step}
-    if start.ends_by_ms is not None:
-        data["ends_by_ms"] = start.ends_by_ms
-    if start.forked_from is not None:
-        data["forked_from"] = start.forked_from
-    return NewFact(EventType.SAGA_STARTED, data)
+def _told(started: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a saga began, in this version's words for its definition."""
+    definition = SagaTransaction.from_json(started["definition"], transaction_id="")
+    return {**started, "definition": definition.to_json(), "definition_hash": ""}
 
 
 def _parameters(record: Record, because: Because) -> tuple[Any, ...]:

@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from eventstore import canonical_bytes
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
-from orchestration.core.saga.model import Direction, SagaTransaction
+from orchestration.core.saga.model import (
+    Direction,
+    SagaTransaction,
+    definition_hash,
+)
 from orchestration.core.saga.view import Parent, SagaView
 
 __all__ = [
@@ -37,7 +42,7 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Because:
     """Which task recorded a fact, so that the tree of tasks can be rebuilt."""
 
@@ -46,7 +51,7 @@ class Because:
     root_id: str | None = None
     actor: str = ""
 
-    @property
+    @cached_property
     def causation(self) -> str | None:
         """The task's id as the event's causation; None unless it is a UUID."""
         try:
@@ -54,14 +59,14 @@ class Because:
         except ValueError:
             return None
 
-    @property
+    @cached_property
     def metadata(self) -> bytes:
         """The ids as the event's metadata."""
         ids = {"task": self.task_id, "parent": self.parent_id, "root": self.root_id}
         return canonical_bytes({key: value for key, value in ids.items() if value})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Start:
     """A saga about to begin.
 
@@ -69,6 +74,7 @@ class Start:
         parent: The step of another saga that it runs for.
         ends_by_ms: The latest end that its parent allows, epoch milliseconds.
         forked_from: The saga that it repeats.
+        told: Who asked for it, and why, if a person did.
     """
 
     transaction: SagaTransaction
@@ -76,6 +82,31 @@ class Start:
     parent: Parent | None = None
     ends_by_ms: int | None = None
     forked_from: str | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """The definition as JSON."""
+        return self.transaction.to_json()
+
+    @property
+    def fact(self) -> NewFact:
+        """The saga's first event."""
+        data: dict[str, Any] = {
+            "definition": self.definition,
+            "definition_hash": definition_hash(self.definition),
+            "initial_data": self.initial_data,
+        }
+        if attributes := self.transaction.search_attributes:
+            data["search_attributes"] = dict(attributes)
+        if self.parent is not None:
+            data["parent"] = {"saga_id": self.parent.saga_id, "step": self.parent.step}
+        if self.ends_by_ms is not None:
+            data["ends_by_ms"] = self.ends_by_ms
+        if self.forked_from is not None:
+            data["forked_from"] = self.forked_from
+        data |= self.told
+        return NewFact(EventType.SAGA_STARTED, data)
 
 
 @dataclass(frozen=True, slots=True)

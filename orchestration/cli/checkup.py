@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +31,7 @@ _PACKAGES = (
 _CONNECT_S = 3
 _ANSWER_S = 1.0
 _SLOW_TICKS = 5.0
+_LONG_PERIOD_S = 60.0
 _SKEW_S = 2.0
 
 
@@ -105,6 +106,7 @@ def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Findin
 
 
 def _database(settings: Settings) -> list[Finding]:
+    from orchestration.cli.open_ends import open_ends
     from orchestration.cli.session import session
 
     def look() -> Iterator[Finding]:
@@ -113,6 +115,7 @@ def _database(settings: Settings) -> list[Finding]:
             yield from _store(opened)
             yield _workers(opened.announcements.listed())
             yield _beat(opened)
+            yield from open_ends(opened)
 
     return _attempt("postgres", look)
 
@@ -212,9 +215,9 @@ def _beat(opened: Session) -> Finding:
     names, lengths = list(periods), list(periods.values())
     rows = opened.db.rows(statement("ticks"), (names, lengths))
     ages: dict[str, float] = {row[0]: row[1] for row in rows}
-    late = [n for n in names if ages.get(n, 1e9) > _SLOW_TICKS + 2 * periods[n]]
+    late = [n for n in names if _age_s(n, ages, periods) > _SLOW_TICKS + 2 * periods[n]]
     if not late:
-        oldest_s = max(ages.values())
+        oldest_s = max(a for n, a in ages.items() if periods[n] <= _LONG_PERIOD_S)
         return Finding("beat", Verdict.FINE, f"newest ticks {oldest_s:.0f} s ago")
     said = [
         f"{name} last ran {ages[name]:.0f} s ago"
@@ -228,6 +231,13 @@ def _beat(opened: Session) -> Finding:
         ", ".join(said),
         "start `celery -A tasks beat`, and a worker for chores to do what it asks",
     )
+
+
+def _age_s(name: str, ages: Mapping[str, float], periods: Mapping[str, float]) -> float:
+    """Return how old a tick is; one of a long period may be yet to come."""
+    if name in ages:
+        return ages[name]
+    return 0.0 if periods[name] > _LONG_PERIOD_S else float("inf")
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

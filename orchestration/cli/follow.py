@@ -11,6 +11,7 @@ from rich.live import Live
 
 from orchestration.cli.facts import WORDS, facts_of
 from orchestration.cli.views import saga_view
+from orchestration.core.saga.ends import is_on_its_way
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,9 +27,12 @@ _LOOK_EVERY_S = 0.1
 def follow(
     session: Session, saga_id: str, *, every_s: float = _LOOK_EVERY_S
 ) -> Iterator[SagaFacts]:
-    """Yield the saga at each look; the last one is its end."""
+    """Yield the saga at each look; the last one is its end.
+
+    A pause that an operator asked for is no end.
+    """
     facts: SagaFacts | None = None
-    while facts is None or not facts.status.state.is_final:
+    while facts is None or is_on_its_way(facts.status):
         if facts is not None:
             time.sleep(every_s)
         facts = session.facts(saga_id, after=facts)
@@ -61,5 +65,6 @@ def line_of(event: SagaEvent, first: SagaEvent) -> str:
     step = str(event.data.get("step", ""))
     attempt = event.data.get("attempt", 1)
     tries = f" (attempt {attempt})" if attempt > 1 else ""
-    words = f"{after:8.3f} s  {WORDS[event.type]:<16} {step}{tries}  {facts_of(event)}"
+    name = f" {step}{tries}" if step else ""
+    words = f"{after:8.3f} s  {WORDS[event.type]:<16}{name}  {facts_of(event)}"
     return words.rstrip()

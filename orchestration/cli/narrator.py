@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.cli.facts import error_text
+from orchestration.cli.facts import WORDS, error_text, facts_of
 from orchestration.cli.output import span_text
 from orchestration.core.saga.events import EventType, SagaEvent
 
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["Narrator"]
 
 _WIDEST = 96
+_DOING = {
+    EventType.STEP_COMPENSATION_STARTED: "undoing ",
+    EventType.STEP_PROBE_STARTED: "asking what became of ",
+}
+_SIGNS = {
+    EventType.STEP_COMPENSATION_FAILED: ("✗", "bad"),
+    EventType.COMPENSATION_FAILED: ("✗", "bad"),
+    EventType.SAGA_HALTED: ("✗", "bad"),
+    EventType.STEP_PROBED: ("?", "live"),
+    EventType.STEP_PROBE_FAILED: ("?", "warn"),
+    EventType.STEP_LATE_RESULT: ("!", "warn"),
+    EventType.SAGA_TIMED_OUT: ("!", "warn"),
+    EventType.SAGA_CANCEL_REFUSED: ("!", "warn"),
+    EventType.SAGA_PAUSED: ("‖", "warn"),
+    EventType.STEP_WAITING: ("…", "live"),
+    EventType.STEP_SKIPPED: ("○", "faint"),
+}
 
 # What a step of the example has made, by the output that it reports.
 _SAYS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -70,7 +87,11 @@ class Narrator:
     def _tell(self, event: SagaEvent, first: SagaEvent) -> None:
         since_start = (event.recorded_at - first.recorded_at).total_seconds()
         match event.type:
-            case EventType.STEP_STARTED | EventType.STEP_COMPENSATION_STARTED:
+            case (
+                EventType.STEP_STARTED
+                | EventType.STEP_COMPENSATION_STARTED
+                | EventType.STEP_PROBE_STARTED
+            ):
                 self._begin(event)
             case EventType.STEP_COMPLETED:
                 self._line("✓", "ok", event, _says(event.data.get("output")))
@@ -86,21 +107,38 @@ class Narrator:
                 self._end("[ok]COMPLETED[/]", since_start)
             case EventType.COMPENSATION_COMPLETED:
                 self._end("[undo]COMPENSATED[/]", since_start)
+            case EventType.SAGA_STARTED | EventType.COMPENSATION_STARTED:
+                pass  # what comes of them is told
             case _:
-                pass
+                self._otherwise(event)
+
+    def _otherwise(self, event: SagaEvent) -> None:
+        """Tell what happens seldom in the words of every list."""
+        if event.type in (EventType.STEP_WAITING, EventType.STEP_EXPANDED):
+            self._began[(event.step, self._side(event))] = event
+        sign, style = _SIGNS.get(event.type, ("▸", "live"))
+        facts = facts_of(event)
+        self._line(sign, style, event, WORDS[event.type] + (facts and f": {facts}"))
 
     def _begin(self, event: SagaEvent) -> None:
-        self._began[(event.step, self._side(event))] = event
-        undo = event.type is EventType.STEP_COMPENSATION_STARTED
-        self._status.update(f"{'undoing ' if undo else ''}{event.step} …")
-        if event.data["attempt"] > 1:
-            says = f"attempt {event.data['attempt']}, with the same idempotency key"
-            self._line("▶", "live", event, says)
+        place = (event.step, self._side(event))
+        before, self._began[place] = self._began.get(place), event
+        self._status.update(f"{_DOING.get(event.type, '')}{event.step} …")
+        if before is None:
+            return
+        says = f"attempt {event.data['attempt']}, with the same idempotency key"
+        if before.data["round"] != event.data["round"]:
+            says = "once more, with a new idempotency key"
+        self._line("▶", "live", event, says)
 
     def _line(self, sign: str, style: str, event: SagaEvent, says: str) -> None:
-        began = self._began.get((event.step, self._side(event)))
+        step = str(event.data.get("step", "the saga"))
+        began = self._began.get((step, self._side(event)))
         took = ""
-        if began is not None and began is not event:
+        is_end = (
+            "attempt" in event.data and event.type is not EventType.STEP_LATE_RESULT
+        )
+        if is_end and began is not None and began is not event:
             seconds = (event.recorded_at - began.recorded_at).total_seconds()
             took = span_text(seconds)
         grid = Table.grid(padding=(0, 1))
@@ -111,7 +149,7 @@ class Narrator:
         grid.add_column(width=7, justify="right", style="faint", no_wrap=True)
         bad = style in ("bad", "warn")
         grid.add_row(
-            Text(sign, style), Text(event.step), Text(says, style if bad else ""), took
+            Text(sign, style), Text(step), Text(says, style if bad else ""), took
         )
         self._out.print(grid)
 
@@ -120,6 +158,8 @@ class Narrator:
 
     @staticmethod
     def _side(event: SagaEvent) -> str:
+        if "PROBE" in event.type:
+            return "probe"
         return "undo" if "COMPENSAT" in event.type else "do"
 
 

@@ -1,34 +1,28 @@
-"""``orchestration saga …``: list, show, history, run."""
+"""``orchestration saga …``: how sagas stand, and how one is started."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
-import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.cli.acts import ACTS
+from orchestration.cli.letters import dead_letters
+from orchestration.cli.options import attributes_of, finding, json_object, pairs
+from orchestration.cli.saga_schedules import schedules
+from orchestration.cli.templates import templates
+
 if TYPE_CHECKING:
+    from orchestration.adapters.saga_index import SagaSummary
     from orchestration.cli.session import SagaFacts, Session
-    from orchestration.core.saga.model import SagaTransaction
 
 __all__ = ["saga"]
 
-# Of SagaState, those that are recorded; spelled out, so that --help loads nothing.
-_STATES = (
-    "RUNNING",
-    "COMPENSATING",
-    "PAUSED",
-    "COMPLETED",
-    "COMPENSATED",
-    "COMPENSATION_FAILED",
-    "FAILED",
-)
 _WATCH_EVERY_S = 0.5
 _NOT_COMPLETED = 1
 
@@ -36,26 +30,29 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _saga_id = click.argument("saga_id", required=False, metavar="[ID]")
 
 
-@click.group()
-def saga() -> None:
-    """See how sagas stand, and start them.
+class _Saga(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order in which they are needed."""
+        del ctx
+        return list(self.commands)
 
-    Where an ID is asked for, its beginning will do; without one the newest saga is
-    meant.
+
+@click.group(cls=_Saga)
+def saga() -> None:
+    """See how sagas stand, start them, and act upon them.
+
+    Where an ID is asked for, its beginning will do; where it may be left out to look
+    at a saga, the newest one is meant.
     """
 
 
 @saga.command("list")
-@click.option(
-    "--state", type=click.Choice(_STATES, case_sensitive=False), help="Only these."
-)
-@click.option("--name", help="Only sagas of this name.")
-@click.option("--limit", default=20, show_default=True, metavar="N")
+@finding
+@click.option("--after", metavar="ID", help="Only those that follow this one: a page.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1))
 @click.option("--watch", is_flag=True, help="Keep the list up to date until Ctrl-C.")
 @_json
-def list_sagas(
-    *, state: str | None, name: str | None, limit: int, watch: bool, as_json: bool
-) -> None:
+def list_sagas(*, watch: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - what click hands over
     """List sagas, newest first."""
     from orchestration.cli.output import console, emit_json
     from orchestration.cli.session import session
@@ -63,40 +60,57 @@ def list_sagas(
     out = console()
     if watch and (as_json or not out.is_terminal):
         raise click.UsageError("--watch needs a terminal, and goes without --json")
+    given["attributes"] = attributes_of(given["attributes"])
     with session() as opened:
+        if given["after"] is not None:
+            given["after"] = _summary(opened, given["after"])
         if watch:
-            _watch(opened, state, name, limit)
-            return
-        found = opened.index.find(state=state, name=name, limit=limit)
-        if as_json:
-            emit_json(found)
-        elif found:
-            out.print(_table(opened, state, name, limit))
-        else:
-            out.print("no sagas" + (" of that kind" if state or name else " yet"))
+            _watch(opened, given)
+        found = opened.index.find(**given | {"limit": given["limit"] + 1})
+    page = found[: given["limit"]]
+    if as_json:
+        emit_json(page)
+        return
+    out.print(_listed(page, given))
+    if len(found) > len(page):
+        from orchestration.cli.output import short_id
+
+        following = f"older ones: the same with --after {short_id(page[-1].saga_id)}"
+        out.print(following, style="faint", markup=False)
 
 
 @saga.command()
 @_saga_id
 @click.option("--follow", "-f", "following", is_flag=True, help="Until it is over.")
+@click.option("--svg", metavar="FILE", help="Write it as a picture; - for stdout.")
 @_json
-def show(*, saga_id: str | None, following: bool, as_json: bool) -> None:
-    """Show one saga: its state, its steps, a timeline of attempts, what went wrong.
+def show(
+    *, saga_id: str | None, following: bool, svg: str | None, as_json: bool
+) -> None:
+    """Show one saga: state, steps, timeline, acts, errors.
 
     With --follow it is kept up to date until it is over; together with --json the
     saga's end is awaited and printed.
     """
     from orchestration.cli.session import session
 
+    if svg == "-" and (as_json or following):
+        raise click.UsageError("--svg - has stdout for itself: name a file")
     with session() as opened:
-        _show(opened, opened.find(saga_id), following=following, as_json=as_json)
+        wanted = opened.find(saga_id)
+        if svg is not None and not (as_json or following):
+            _draw(opened.facts(wanted), svg)
+            return
+        facts = _show(opened, wanted, following=following, as_json=as_json)
+        if svg is not None:
+            _draw(facts, svg, quiet=as_json)
 
 
 @saga.command()
 @_saga_id
 @_json
 def history(*, saga_id: str | None, as_json: bool) -> None:
-    """Show every recorded event of a saga, and its hash in the chain."""
+    """Show every recorded event, and its hash in the chain."""
     from orchestration.cli.output import console, emit_json
     from orchestration.cli.session import session
     from orchestration.cli.views import HistoryRow, history_table
@@ -118,21 +132,46 @@ def history(*, saga_id: str | None, as_json: bool) -> None:
 @saga.command(
     epilog="Example: orchestration saga run order.json --data '{\"order\": 7}'"
 )
-@click.argument("definition", metavar="FILE.json|MODULE:NAME")
-@click.option("--data", default="{}", metavar="JSON|@FILE", help="The initial data.")
+@click.argument("what", metavar="FILE.json|TEMPLATE[@VERSION]|MODULE:NAME")
+@click.option(
+    "--data",
+    metavar="JSON|@FILE",
+    callback=json_object,
+    help="The initial data; over those of a template.",
+)
+@click.option(
+    "--param",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=pairs,
+    help="A parameter of the template; may be given again.",
+)
+@click.option("--templates", "folder", metavar="DIR", help="Where templates are.")
 @click.option("--id", "saga_id", help="The saga's id.  [default: a new one]")
 @_json
-def run(*, definition: str, data: str, saga_id: str | None, as_json: bool) -> None:
-    """Start a saga and show it until it is over; exit 0 if it was completed.
+def run(
+    *,
+    what: str,
+    data: dict[str, Any] | None,
+    parameters: Mapping[str, str],
+    folder: str | None,
+    saga_id: str | None,
+    as_json: bool,
+) -> None:
+    """Start a saga and show it until it is over.
 
-    DEFINITION is a file with a saga's JSON, or a SagaTransaction (or a function that
-    returns one) in a module.
+    Exit code 0 if it was completed, else 1. It is a file with a saga's JSON, a template
+    by its name, or a SagaTransaction (or a function that returns one) in a module.
     """
     from orchestration.cli.session import session
+    from orchestration.cli.starting import definition
     from orchestration.saga import SagaOrchestrator
 
-    transaction = _definition(definition, saga_id)
-    initial_data = _data(data)
+    transaction, initial_data = definition(
+        what, saga_id, parameters=parameters, folder=folder
+    )
+    initial_data |= data or {}
 
     async def start() -> str:
         async with SagaOrchestrator() as orchestrator:
@@ -143,6 +182,10 @@ def run(*, definition: str, data: str, saga_id: str | None, as_json: bool) -> No
         facts = _show(opened, started, following=True, as_json=as_json)
     if facts.status.state != "COMPLETED":
         raise click.exceptions.Exit(_NOT_COMPLETED)
+
+
+for _command in (*ACTS, dead_letters, templates, schedules):
+    saga.add_command(_command)
 
 
 def _show(
@@ -168,64 +211,61 @@ def _show(
     return facts
 
 
-def _table(opened: Session, state: str | None, name: str | None, limit: int) -> Any:  # noqa: ANN401 - what rich renders
+def _draw(facts: SagaFacts, file: str, *, quiet: bool = False) -> None:
+    """Write the saga's picture, and say where it is."""
+    from datetime import UTC, datetime
+
+    from orchestration.cli.course import course_of
+    from orchestration.cli.output import console
+    from orchestration.cli.picture import picture
+
+    status = facts.status
+    course = course_of(status.saga_id, facts.events, now=datetime.now(UTC))
+    text = picture(course, status) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as exc:
+        raise click.BadParameter(f"--svg {file}: {exc.strerror}") from exc
+    if not quiet:
+        console().print(f"✓ {file}", markup=False, soft_wrap=True)
+
+
+def _summary(opened: Session, wanted: str) -> SagaSummary:
+    """Return the line of a list that another page begins after."""
+    from orchestration.adapters.saga_index import SagaSummary
+
+    status = opened.facts(opened.find(wanted)).status
+    return SagaSummary(
+        saga_id=status.saga_id,
+        name=status.name,
+        state=status.state,
+        started_at=status.started_at,
+        ended_at=status.ended_at,
+        waiting_for=None,
+    )
+
+
+def _listed(found: tuple[SagaSummary, ...], given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what rich renders
     from datetime import UTC, datetime
 
     from orchestration.cli.views import saga_table
 
-    found = opened.index.find(state=state, name=name, limit=limit)
-    return saga_table(found, datetime.now(UTC))
+    if found:
+        return saga_table(found, datetime.now(UTC))
+    asked = any(value for key, value in given.items() if key != "limit")
+    return "no sagas" + (" of that kind" if asked else " yet")
 
 
-def _watch(opened: Session, state: str | None, name: str | None, limit: int) -> None:
+def _watch(opened: Session, given: Mapping[str, Any]) -> None:
     from rich.live import Live
 
     from orchestration.cli.output import console
 
     with Live(console=console(), auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_table(opened, state, name, limit), refresh=True)
+            found = opened.index.find(**given)
+            live.update(_listed(found, given), refresh=True)
             time.sleep(_WATCH_EVERY_S)
-
-
-def _definition(text: str, saga_id: str | None) -> SagaTransaction:
-    """Return the transaction that an argument names.
-
-    Raises:
-        click.BadParameter: It names none; the text says what is wrong.
-    """
-    from dataclasses import replace
-    from uuid import uuid4
-
-    from orchestration.core.saga.model import SagaTransaction
-
-    try:
-        if text.endswith(".json"):
-            value = json.loads(Path(text).read_text("utf-8"))
-            return SagaTransaction.from_json(
-                value, transaction_id=saga_id or str(uuid4())
-            )
-        module, _, name = text.partition(":")
-        sys.path.insert(0, str(Path.cwd()))
-        found = getattr(importlib.import_module(module), name or "transaction")
-        if callable(found):
-            inspect.signature(found).bind()  # the function's own errors are its own
-    except (OSError, ImportError, AttributeError, TypeError, ValueError) as exc:
-        raise click.BadParameter(f"{text}: {exc}") from exc
-    made = found() if callable(found) else found
-    if not isinstance(made, SagaTransaction):
-        raise click.BadParameter(f"{text} is {type(made).__name__}, no SagaTransaction")
-    # A definition of a module has one id for as long as it is imported: this run's.
-    return replace(made, transaction_id=saga_id) if saga_id else made
-
-
-def _data(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(
-            Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
-        )
-    except (OSError, ValueError) as exc:
-        raise click.BadParameter(f"--data is no JSON: {exc}") from exc
-    if not isinstance(value, dict):
-        raise click.BadParameter("--data is no JSON object")
-    return value

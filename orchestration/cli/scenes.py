@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 
+from orchestration.cli.course import course_of
 from orchestration.cli.narrator import Narrator
 from orchestration.cli.output import span_text
 from orchestration.cli.session import SagaFacts, Session, session
@@ -338,12 +339,9 @@ def _half_read(folder: Path) -> int:
 
 
 def _draw(stage: Stage, facts: SagaFacts) -> None:
-    status = facts.status
-    bars = timeline(
-        spans_of(facts.events),
-        began=status.started_at,
-        until=status.ended_at or status.started_at,
-        columns=stage.out.width - 3,
+    course = course_of(
+        facts.status.saga_id, facts.events, now=facts.events[-1].recorded_at
     )
+    bars = timeline(course, columns=stage.out.width - 3)
     stage.out.print()
     stage.out.print(Padding(bars, (0, 0, 0, 2), expand=False))

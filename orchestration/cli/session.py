@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from eventstore import EventStore, RecordedEvent
     from orchestration.adapters.announcements import Announcements
     from orchestration.adapters.database import Database
-    from orchestration.adapters.saga_index import SagaIndex
+    from orchestration.adapters.saga_index import SagaIndex, SagaSummary
     from orchestration.adapters.saga_log import SagaLog
     from orchestration.core.saga.events import SagaEvent
     from orchestration.core.saga.execution import SagaExecution
     from orchestration.settings import Settings
 
-__all__ = ["SagaFacts", "Session", "expect_server", "session"]
+__all__ = ["SagaFacts", "Session", "expect_server", "meant", "session"]
 
 _CONNECT_S = 3.0
 _MIN_PREFIX = 4
@@ -85,21 +85,39 @@ class Session:
         Raises:
             SagaNotFound: None fits, or several do; the text says how to list them.
         """
-        newest = self.index.find(limit=1 if wanted is None else _SEARCHED)
-        if wanted is None:
-            if not newest:
-                raise SagaNotFound("there are no sagas yet: start one", "")
-            return newest[0].saga_id
-        ids = [one.saga_id for one in newest]
-        if wanted in ids or self.log.read(wanted).events:
-            return wanted
-        fits = [one for one in ids if one.startswith(wanted)]
-        if len(wanted) >= _MIN_PREFIX and len(fits) == 1:
-            return fits[0]
-        why = f"{len(fits)} sagas begin with" if len(fits) > 1 else "there is no saga"
-        raise SagaNotFound(
-            f"{why} {wanted}: `orchestration saga list` shows ids", wanted
-        )
+        if wanted is not None:
+            return meant(
+                wanted, self.index.find, lambda one: bool(self.log.read(one).events)
+            )
+        newest = self.index.find(limit=1)
+        if not newest:
+            raise SagaNotFound("there are no sagas yet: start one", "")
+        return newest[0].saga_id
+
+
+def meant(
+    wanted: str,
+    find: Callable[..., Sequence[SagaSummary]],
+    exists: Callable[[str], bool],
+) -> str:
+    """Return the id that someone means who gives it whole, or its beginning.
+
+    Args:
+        wanted: What was given.
+        find: Returns the newest sagas, at most ``limit``.
+        exists: Tells whether there is a saga of that very id, however old.
+
+    Raises:
+        SagaNotFound: None fits, or several do; the text says how to list them.
+    """
+    ids = [one.saga_id for one in find(limit=_SEARCHED)]
+    if wanted in ids or exists(wanted):
+        return wanted
+    fits = [one for one in ids if one.startswith(wanted)]
+    if len(wanted) >= _MIN_PREFIX and len(fits) == 1:
+        return fits[0]
+    why = f"{len(fits)} sagas begin with" if len(fits) > 1 else "there is no saga"
+    raise SagaNotFound(f"{why} {wanted}: `orchestration saga list` shows ids", wanted)
 
 
 @contextlib.contextmanager

@@ -14,12 +14,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.cli.facts import WORDS, error_text, facts_of, style_of
+from orchestration.cli.course import Course, course_of
+from orchestration.cli.facts import (
+    WORDS,
+    awaited_text,
+    error_text,
+    facts_of,
+    style_of,
+)
 from orchestration.cli.output import age, short_id, span_text
-from orchestration.cli.spans import Ended, Span, spans_of
-from orchestration.cli.timeline import timeline
+from orchestration.cli.spans import Ended, Kind, Span
+from orchestration.cli.steps import steps_table
+from orchestration.cli.timeline import sign_of, timeline
 from orchestration.core.saga.events import SagaEvent
-from orchestration.core.saga.execution import SagaExecution, StepReport
+from orchestration.core.saga.execution import SagaExecution
 from orchestration.core.saga.model import Direction, SagaState
 
 if TYPE_CHECKING:
@@ -37,24 +45,8 @@ _STATES: Mapping[SagaState, tuple[str, str]] = {
     SagaState.PAUSED: ("‖", "warn"),
     SagaState.FAILED: ("✗", "bad"),
 }
-_DONE = {
-    "IDLE": ("·", "faint", "not started"),
-    "RUNNING": ("▶", "live", "running"),
-    "WAITING": ("…", "warn", "waits for its next attempt"),
-    "DONE": ("✓", "ok", "done"),
-    "FAILED": ("✗", "bad", "failed"),
-    "UNKNOWN": ("?", "warn", "outcome unknown"),
-}
-_UNDONE = {
-    "IDLE": ("", "", ""),
-    "RUNNING": ("↶", "live", "being undone"),
-    "WAITING": ("…", "warn", "undo waits for its next attempt"),
-    "DONE": ("↶", "undo", "undone"),
-    "FAILED": ("✗", "bad", "undo failed"),
-    "UNKNOWN": ("?", "warn", "undo unknown"),
-}
-
 _SOON_S = 0.002
+_MANY_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +90,16 @@ def saga_table(lines: Iterable[SagaSummary], now: datetime) -> Table:
 def saga_view(
     status: SagaExecution, events: Sequence[SagaEvent], *, now: datetime, columns: int
 ) -> RenderableType:
-    """Return one saga whole: status, steps, timeline, errors."""
-    spans = spans_of(events)
-    until = status.ended_at or (
-        events[-1].recorded_at if status.state.is_final else now
-    )
-    bars = timeline(spans, began=status.started_at, until=until, columns=columns)
+    """Return one saga whole: status, steps, timeline, what was asked of it, errors."""
+    course = course_of(status.saga_id, events, now=now)
     parts: list[RenderableType] = [
-        _panel(status, until, now),
-        Padding(_steps(status.steps), (1, 1), expand=False),
-        bars,
+        _panel(status, status.ended_at or course.until, now),
+        Padding(steps_table(status), (1, 1), expand=False),
+        timeline(course, columns=columns),
     ]
-    if problems := list(_problems(spans, status.started_at)):
+    if turns := list(_turns(course)):
+        parts += [Padding(Group(*turns), (1, 1, 0, 1), expand=False)]
+    if problems := list(_problems(course)):
         parts += [Padding(Group(*problems), (1, 1, 0, 1), expand=False)]
     return Group(*parts)
 
@@ -149,6 +139,11 @@ def _panel(status: SagaExecution, until: datetime, now: datetime) -> Panel:
     verb = "after" if status.state.is_final else "for"
     grid.add_row("state", Text.assemble(state_text(status.state), f"  {verb} {took}"))
     grid.add_row("saga", escape(status.saga_id))
+    if status.parent_id:
+        grid.add_row("step of saga", escape(status.parent_id))
+    if attributes := status.search_attributes:
+        told = ", ".join(f"{key}={value}" for key, value in attributes.items())
+        grid.add_row("found by", escape(told))
     began = f"{status.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
     grid.add_row("started", f"{began}, {age(status.started_at, now)}")
     if status.failed_step:
@@ -156,7 +151,10 @@ def _panel(status: SagaExecution, until: datetime, now: datetime) -> Panel:
         grid.add_row("because", Text(f"{status.failed_step} gave up: {why}", "bad"))
     elif status.error:
         grid.add_row("because", Text(error_text(status.error), "bad"))
+    elif status.is_cancelled:
+        grid.add_row("because", Text("it was cancelled", "undo"))
     lists = {
+        "passed over": status.skipped_steps,
         "undone": status.compensated_steps,
         "kept": status.kept_steps,
         "not undone": status.uncompensated_steps,
@@ -179,42 +177,54 @@ def _panel(status: SagaExecution, until: datetime, now: datetime) -> Panel:
     )
 
 
-def _steps(steps: Sequence[StepReport]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint")
-    table.add_column("")
-    for title in ("step", "agent", "status", "tries", "undo"):
-        table.add_column(title, no_wrap=True)
-    for step in steps:
-        sign, style, word = _DONE[step.status]
-        undo_sign, undo_style, undo_word = _UNDONE[step.undo_status]
-        undo_tries = f", {step.undo_attempts} tries" if step.undo_attempts > 1 else ""
-        table.add_row(
-            Text(sign, style=style),
-            escape(step.name),
-            Text(step.agent_id, style="faint"),
-            Text(word, style=style),
-            str(step.attempts or ""),
-            Text(f"{undo_sign} {undo_word}{undo_tries}", style=undo_style),
-        )
-    return table
-
-
-def _problems(spans: Sequence[Span], began: datetime) -> Iterator[Text]:
-    """Say of each attempt that did not succeed when, why, and what came then."""
-    for span in spans:
-        if span.outcome not in (Ended.FAILED, Ended.UNKNOWN) or span.ended is None:
-            continue
-        after = (span.ended - began).total_seconds()
-        what = "undo of " if span.direction is Direction.UNDO else ""
-        sign, style = ("?", "warn") if span.outcome is Ended.UNKNOWN else ("✗", "bad")
-        text = Text.assemble(
-            (f"{sign} ", style),
-            (f"{after:.1f} s  ", "faint"),
-            f"{what}{span.step}, attempt {span.attempt}: ",
-            (error_text(span.error), style),
-        )
-        if span.retry_at is not None:
-            wait_s = max(0.0, (span.retry_at - span.ended).total_seconds())
-            when = f"after {span_text(wait_s)}" if wait_s >= _SOON_S else "at once"
-            text.append(f"  → tried again {when}", "faint")
+def _turns(course: Course) -> Iterator[Text]:
+    """Say of each turn when, what, and who asked for it and why."""
+    for turn in course.marked_turns:
+        sign, style = sign_of(turn)
+        text = Text.assemble((f"{sign} ", style), _after(course, turn.at), turn.text)
+        if turn.asked:
+            text.append(f" · {turn.asked}", "head")
         yield text
+
+
+def _problems(course: Course) -> Iterator[Text]:
+    """Say of what did not succeed when, why, and what came then."""
+    found = [
+        (span.ended, _problem(course, span, span.ended))
+        for span in course.spans
+        if span.outcome in (Ended.FAILED, Ended.UNKNOWN) and span.ended is not None
+    ]
+    found += (
+        (mark.at, Text.assemble(("! ", "warn"), _after(course, mark.at), mark.text))
+        for mark in course.late
+    )
+    found.sort(key=lambda pair: pair[0])
+    yield from (text for _, text in found[:_MANY_PROBLEMS])
+    if len(found) > _MANY_PROBLEMS:
+        more = len(found) - _MANY_PROBLEMS
+        yield Text(f"… and {more} more: `orchestration saga history`", "faint")
+
+
+def _problem(course: Course, span: Span, ended: datetime) -> Text:
+    sign, style = ("?", "warn") if span.outcome is Ended.UNKNOWN else ("✗", "bad")
+    what = f", attempt {span.attempt}"
+    if span.kind is Kind.WAIT:
+        what = f", waiting for {awaited_text(span.awaits)}"
+    text = Text.assemble(
+        (f"{sign} ", style),
+        _after(course, ended),
+        f"{_ASPECTS[span.direction]}{span.step}{what}: ",
+        (error_text(span.error) or "the agent cannot tell", style),
+    )
+    if span.retry_at is not None:
+        wait_s = max(0.0, (span.retry_at - ended).total_seconds())
+        when = f"after {span_text(wait_s)}" if wait_s >= _SOON_S else "at once"
+        text.append(f"  → tried again {when}", "faint")
+    return text
+
+
+_ASPECTS = {Direction.DO: "", Direction.UNDO: "undo of ", Direction.PROBE: "probe of "}
+
+
+def _after(course: Course, at: datetime) -> tuple[str, str]:
+    return f"{course.after(at)}  ", "faint"

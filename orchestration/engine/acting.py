@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from eventstore import NotCanonical
 from orchestration.adapters.saga_records import Because, Start, Status
 from orchestration.core.saga import acts
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType
 from orchestration.core.saga.view import SagaView
+from orchestration.engine.payload import check_payload
 from orchestration.engine.recording import Recorder, folded
 from orchestration.engine.starting import SagaDoor
 from orchestration.errors import SagaActRefused
@@ -28,7 +30,8 @@ class SagaDesk:
     """Where sagas are acted upon; each act is an event that says who and why.
 
     Every method raises SagaNotFound if there is no such saga, and SagaActRefused,
-    with the way out, if the act does not fit the saga's state.
+    with the way out, if the act does not fit the saga's state; what is handed to a
+    saga raises PayloadTooLarge if it is over the limit.
     """
 
     recorder: Recorder
@@ -84,6 +87,7 @@ class SagaDesk:
         output: Mapping[str, Any] | None = None,
     ) -> SagaView:
         """Say what a person has found out about a step."""
+        self._check(saga_id, f"output of step {step!r}", output)
         return self._act(
             saga_id, who, acts.resolve, step=step, happened=happened, output=output
         )
@@ -108,6 +112,7 @@ class SagaDesk:
         signal_id: str | None = None,
     ) -> SagaView:
         """Hand a signal to the step that waits for it, or will."""
+        self._check(saga_id, f"data of signal {name!r}", data)
         told = signal_id or str(uuid4())
         return self._act(
             saga_id, who, acts.signal, name=name, data=data, signal_id=told
@@ -135,9 +140,16 @@ class SagaDesk:
             transaction=replace(view.transaction, transaction_id=new_id),
             initial_data=view.initial_data if initial_data is None else initial_data,
             forked_from=saga_id,
+            told=who.told,
         )
         self.door.begin(start, Because(actor=who.by))
         return new_id
+
+    def _check(self, saga_id: str, what: str, value: object) -> None:
+        try:
+            check_payload(what, value, self.door.max_payload_bytes)
+        except NotCanonical as exc:
+            raise SagaActRefused(f"{what} is no JSON ({exc})", saga_id) from exc
 
     def _act(
         self,

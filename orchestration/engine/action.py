@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import isawaitable
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, Protocol
 
-from eventstore import NotCanonical, canonical_bytes
+from eventstore import NotCanonical
 from orchestration.adapters.database import DATABASE_ERRORS, Database
 from orchestration.adapters.lease import HeldLease
 from orchestration.agents import Action, ActionContext
@@ -28,6 +24,9 @@ from orchestration.core.saga.outcomes import (
     idempotency_key,
 )
 from orchestration.core.saga.view import SagaView
+from orchestration.engine.limits import RealTime, timed_out
+from orchestration.engine.payload import json_size
+from orchestration.engine.ports import Clock
 from orchestration.errors import (
     DataConflict,
     NonRetryable,
@@ -39,14 +38,12 @@ from orchestration.errors import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Ended", "Finder", "WorkConnection", "perform"]
+__all__ = ["Ended", "Finder", "Work", "WorkConnection", "perform"]
 
 logger = logging.getLogger(__name__)
 
 _MESSAGE_LIMIT = 2_000
-# How much later than a coroutine's own limit the alarm comes, seconds.
-_LOOP_FIRST_S = 1.0
-_loops = threading.local()
+_REAL_TIME: Final = RealTime()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,17 @@ class Ended:
 
     outcome: Outcome
     raised: Exception | None = None
+
+
+class Work(Protocol):
+    """What an action's own database work is done with."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time that all agree on."""
+
+    def get(self) -> Connection:
+        """Return the connection whose work commits with the step's completion."""
 
 
 @dataclass(slots=True)
@@ -68,6 +76,11 @@ class WorkConnection:
     db: Database
     idle_s: float
     connection: Connection | None = field(default=None)
+
+    @property
+    def clock(self) -> Clock:
+        """The database's."""
+        return self.db.clock
 
     def get(self) -> Connection:
         """Return the connection, in a transaction from its first statement on."""
@@ -96,9 +109,10 @@ def perform(
     step: str,
     direction: Direction,
     held: HeldLease,
-    work: WorkConnection,
+    work: Work,
     max_output_bytes: int,
     find: Finder,
+    time: RealTime = _REAL_TIME,
 ) -> Ended:
     """Call the step's action, its compensation or its probe, within its time.
 
@@ -110,6 +124,7 @@ def perform(
         work: Where the action's own database work goes.
         max_output_bytes: Limit of what it may return.
         find: Where actions are looked up.
+        time: What keeps the action to its time.
     """
     definition = view.plan.by_name[step]
     limit_s = view.plan.limit_ms(step) / 1_000
@@ -117,8 +132,10 @@ def perform(
         action = _hosted(definition, direction, find)
         data = step_input(view, step, direction)
         context = _context(view, step, direction, held, work)
-        with _time_limit(step, limit_s):
-            output = _call(action, data, context, limit_s)
+        with time.limit(step, limit_s):
+            output = action(data, context)
+            if isawaitable(output):
+                output = time.wait(output, step, limit_s)
         return _checked(step, output, max_output_bytes)
     except StepTimedOut as exc:
         return Ended(Lost(_error(exc), timed_out=True), exc)
@@ -151,7 +168,7 @@ def _context(
     step: str,
     direction: Direction,
     held: HeldLease,
-    work: WorkConnection,
+    work: Work,
 ) -> ActionContext:
     phase = view.phase(step, direction)
     definition = view.plan.by_name[step]
@@ -163,8 +180,8 @@ def _context(
             held.renew()
         except DATABASE_ERRORS:  # the lease may yet outlast it
             logger.warning("step %s: heartbeat not heard", step, exc_info=True)
-        if deadline is not None and work.db.clock.now() >= deadline:
-            raise _timed_out(step, timeout.total_seconds())
+        if deadline is not None and work.clock.now() >= deadline:
+            raise timed_out(step, timeout.total_seconds())
 
     return ActionContext(
         saga_id=view.saga_id,
@@ -183,43 +200,6 @@ def _context(
     )
 
 
-def _call(
-    action: Action, data: dict[str, Any], context: ActionContext, timeout_s: float
-) -> Any:  # noqa: ANN401
-    output = action(data, context)
-    return _wait(output, context.step, timeout_s) if isawaitable(output) else output
-
-
-def _wait(output: Awaitable[Any], step: str, timeout_s: float) -> Any:  # noqa: ANN401
-    """Run a coroutine to its end, or to the end of its time."""
-    if not hasattr(_loops, "runner"):
-        # Kept for the thread's life, so that an agent's clients can be reused.
-        _loops.runner = asyncio.Runner()
-    has_ended = False
-
-    async def bounded() -> Any:  # noqa: ANN401
-        nonlocal has_ended
-        try:
-            async with asyncio.timeout(timeout_s) as limit:
-                return await output
-        except TimeoutError as exc:
-            if limit.expired():
-                raise _timed_out(step, timeout_s) from exc
-            raise
-        finally:
-            has_ended = True
-
-    if _has_alarm() and signal.getitimer(signal.ITIMER_REAL)[0]:
-        # The loop's own limit cancels cleanly: the alarm is for what blocks the loop.
-        signal.setitimer(signal.ITIMER_REAL, timeout_s + _LOOP_FIRST_S)
-    try:
-        return _loops.runner.run(bounded())
-    finally:
-        if not has_ended:
-            # The alarm struck the loop itself: nothing in it may go on in a later step.
-            _loops.__dict__.pop("runner").close()
-
-
 def _checked(step: str, output: object, max_bytes: int) -> Ended:
     """Accept what can be stored; what cannot leaves an effect without a record."""
     if output is None:
@@ -227,7 +207,7 @@ def _checked(step: str, output: object, max_bytes: int) -> Ended:
     problem = ""
     if isinstance(output, Mapping):
         try:
-            size = len(canonical_bytes(output))
+            size = json_size(output)
         except NotCanonical as exc:
             problem = f"returned what is no JSON ({exc})"
         else:
@@ -251,36 +231,3 @@ def _error(exc: Exception) -> dict[str, str]:
     # What an event cannot hold: bytes of odd file names, and NUL.
     text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return {"type": type(exc).__name__, "message": text}
-
-
-def _timed_out(step: str, seconds: float) -> StepTimedOut:
-    return StepTimedOut(f"step {step!r} took longer than its {seconds:g} s")
-
-
-def _has_alarm() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-@contextmanager
-def _time_limit(step: str, seconds: float) -> Iterator[None]:
-    """Raise StepTimedOut into the block when its time is over.
-
-    By an alarm signal, which only a process's main thread can get: so in a prefork
-    child and in a solo worker, but not in a thread of a pool. There the lease runs
-    out and the sweep calls the outcome unknown.
-    """
-    if not _has_alarm():
-        yield
-        return
-
-    def on_alarm(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise _timed_out(step, seconds)
-
-    before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,6 +21,7 @@ from orchestration.adapters.saga_records import (
 from orchestration.contracts import Hint, StepMessage
 from orchestration.core.saga.decide import Decision, Refusal, claim, settle
 from orchestration.core.saga.events import FAILED, STARTED, NewFact, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import apply
 from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Outcome
@@ -64,7 +65,7 @@ class _Claimant:
     limit_s: float
 
     def ask(
-        self, lease: Lease, fact: NewFact, hint: Hint, *, read_after: int
+        self, lease: Lease, fact: NewFact, hint: Hint, *, read_after: int | None
     ) -> Answer:
         check_ms = hint["check_at_ms"]
         undoes = lease.direction is Direction.UNDO
@@ -133,9 +134,9 @@ def open_attempt(
             check_at_ms=whole_ms(at) if at else None,
             gives_up=view.cause is not None,
         )
-        answer = claimant.ask(lease, fact, seen, read_after=view.version)
+        answer = claimant.ask(lease, fact, seen, read_after=None)
         if answer.is_recorded:
-            return Claimed(_applied(view, answer.events), lease)
+            return Claimed(_after(view, fact, answer), lease)
         if answer.status is Status.BUSY:
             return Busy(answer.wait_ms)
         if answer.status is Status.CLOSED:
@@ -160,14 +161,18 @@ def _by_hint(
     known = recorder.views.get(saga_id)
     if known is not None and known.version > hint["version"]:
         known = None
-    answer = claimant.ask(lease, guess, hint, read_after=known.version if known else 0)
+    read_after = known.version if known else 0
+    is_known = known is not None and known.version == hint["version"]
+    answer = claimant.ask(
+        lease, guess, hint, read_after=None if is_known else read_after
+    )
     if answer.status is Status.BUSY:
         return Busy(answer.wait_ms)
     if not answer.is_recorded:
         return answer.events
-    *seen, claim_event = answer.events
+    seen = answer.events[:-1]  # the last is the claim itself
     before = _applied(known, seen) if known else folded(saga_id, seen)
-    claimed = Claimed(apply(before, claim_event), lease)
+    claimed = Claimed(_after(before, guess, answer), lease)
     if isinstance(claim(before, step, direction, token, recorder.now()), Refusal):
         _take_back(claimant, claimed)
         return Refusal.NOT_READY
@@ -178,6 +183,12 @@ def _applied(view: SagaView, events: Iterable[SagaEvent]) -> SagaView:
     for event in events:
         view = apply(view, event)
     return view
+
+
+def _after(view: SagaView, fact: NewFact, answer: Answer) -> SagaView:
+    """Return the saga with a claim as it was recorded."""
+    at = answer.recorded_at or answer.now
+    return apply(view, SagaEvent(view.version + 1, fact.type, fact.data, at))
 
 
 def _take_back(claimant: _Claimant, claimed: Claimed) -> None:
@@ -247,7 +258,7 @@ def close_attempt(
             return decision
         if decision.is_late:
             if change is LeaseChange.EXPIRE:  # its holder closed it meanwhile
-                return replace(decision, lines=(), probes=(), attends=False)
+                return evolve(decision, lines=(), probes=(), attends=False)
             with_lease = None
             if connection is not None:  # its work does not count, what is told does
                 connection.rollback()

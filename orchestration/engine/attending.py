@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from orchestration.adapters.saga_records import Because, Start
@@ -17,9 +17,11 @@ from orchestration.core.saga.children import (
 )
 from orchestration.core.saga.decide import Decision, advance, record, settle
 from orchestration.core.saga.events import EventType, NewFact
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import fold
+from orchestration.core.saga.model import SagaState
 from orchestration.core.saga.outcomes import Failed, Outcome
-from orchestration.core.saga.timing import whole_ms
+from orchestration.core.saga.timing import needs_locks, whole_ms
 from orchestration.core.saga.view import Parent, SagaView
 from orchestration.engine.acting import SagaDesk
 from orchestration.errors import (
@@ -48,8 +50,9 @@ class Attendant:
         """Do what the saga needs now; if that moves it on, send what follows."""
         recorder = self.desk.recorder
         view = recorder.log.view(saga_id)
-        if view.lacks_locks and view.cause is None and not view.state.is_final:
-            self._take_locks(view, because)
+        if needs_locks(view):
+            while needs_locks(view) and not self._take_locks(view, because):
+                view = recorder.log.view(saga_id)
             return
         for errand in orders(view):
             child = self._run(view, errand, because)
@@ -61,24 +64,26 @@ class Attendant:
             if outcome is not None:
                 self._settle(saga_id, errand, outcome, because)
 
-    def _take_locks(self, view: SagaView, because: Because) -> None:
+    def _take_locks(self, view: SagaView, because: Because) -> bool:
+        """Take a saga's locks or wait in line; False if it has moved meanwhile."""
         recorder, saga_id = self.desk.recorder, view.saga_id
         with recorder.log.transaction() as connection:
             fences = recorder.log.take_locks(saga_id, view.lock_names, connection)
             if fences is None:
-                return  # whoever holds one wakes the saga
+                return True  # whoever holds one wakes the saga
             fact = NewFact(EventType.LOCKS_ACQUIRED, {"locks": fences})
             now = recorder.now()
             following = advance(record(view, fact, now), now)
-            decision = replace(following, facts=(fact, *following.facts))
+            decision = evolve(following, facts=(fact, *following.facts))
             answer, decision = recorder.record(
                 view, decision, because, connection=connection
             )
             if not answer.is_recorded:
-                connection.rollback()  # the locks were not for this saga any more
-                return
+                connection.rollback()
+                return False
         recorder.announce(decision)
         recorder.send(decision)
+        return True
 
     def _run(
         self, view: SagaView, errand: Errand, because: Because
@@ -94,9 +99,9 @@ class Attendant:
             child = log.view(errand.child_id)
         who = Who(by=f"saga {view.saga_id}", why=f"step {errand.step}")
         try:
+            if _is_to_resume(child, errand.order, who):
+                return self.desk.resume(child.saga_id, who)
             match errand.order:
-                case Order.START if child.is_on_hold:
-                    return self.desk.resume(child.saga_id, who)
                 case Order.START:
                     return child
                 case Order.PAUSE if not child.state.is_final:
@@ -152,3 +157,20 @@ class Attendant:
             )
 
         self.desk.act(saga_id, tell, because)
+
+
+def _is_to_resume(child: SagaView, order: Order, who: Who) -> bool:
+    """Whether a child stands still only since its parent did.
+
+    One that somebody else paused is left to them. A cancel ends a pause by itself, but
+    for a child that is being undone already.
+    """
+    if not child.is_on_hold or child.paused_by != who.by:
+        return False
+    match order:
+        case Order.START | Order.UNDO:
+            return True
+        case Order.CANCEL:
+            return child.resumes_to is SagaState.COMPENSATING
+        case Order.PAUSE:
+            return False

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +19,10 @@ from orchestration.adapters.saga_records import (
 )
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import SagaState
-from orchestration.core.saga.undoing import failed_undos
+from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.ports import Clock, Ends, Log, Metrics, Sender
 from orchestration.errors import SagaNotFound, TransportError
@@ -42,10 +43,12 @@ _NEEDS_SOMEBODY: Final = (
 )
 _SETTLES_LETTERS: Final = (
     EventType.COMPENSATION_COMPLETED,
+    EventType.COMPENSATION_FAILED,
     EventType.COMPENSATION_RETRIED,
     EventType.COMPENSATION_REPLAYED,
     EventType.COMPENSATION_SKIPPED,
     EventType.COMPENSATION_RESOLVED,
+    EventType.SAGA_RETRIED,
 )
 
 
@@ -146,7 +149,7 @@ class Recorder:
         if not answer.is_recorded:
             return answer, decision
         at = answer.recorded_at or answer.now
-        decision = replace(decision, view=_recorded(before, decision.facts, at))
+        decision = evolve(decision, view=_recorded(before, decision.facts, at))
         if connection is None:
             self.announce(decision)
         return answer, decision
@@ -186,7 +189,7 @@ class Recorder:
             beside |= {
                 "letters": [
                     {"step": name, "error": after.undo_of(name).error or {}}
-                    for name in failed_undos(after)
+                    for name in newly_failed_undos(after)
                 ],
                 "try_again_s": self.rules.letter_retry_s,
                 "max_tries": self.rules.letter_max_tries,

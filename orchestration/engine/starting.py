@@ -7,20 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eventstore import NotCanonical, canonical_bytes
+from eventstore import NotCanonical
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.core.saga.checks import definition_faults
 from orchestration.core.saga.decide import Decision, advance
 from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
 from orchestration.core.saga.view import SagaView
-from orchestration.engine.recording import Recorder
-from orchestration.errors import (
-    InvalidSaga,
-    PayloadTooLarge,
-    TooManySagas,
-    UnknownAgent,
-)
+from orchestration.engine.payload import check_payload
+from orchestration.engine.recording import Recorder, folded
+from orchestration.errors import InvalidSaga, TooManySagas, UnknownAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,43 +101,61 @@ class SagaDoor:
             self._set_going(view, because)
         return view is not None
 
-    def _check(self, start: Start) -> None:
-        transaction = start.transaction
-        faults = [*definition_faults(transaction)]
+    def faults(self, start: Start) -> tuple[str, ...]:
+        """Return everything that is wrong with a saga, whoever hosts its agents."""
+        faults = [*definition_faults(start.transaction)]
         try:
-            lock_names(transaction.locks, start.initial_data)
+            lock_names(start.transaction.locks, start.initial_data)
         except ValueError as exc:
             faults.append(str(exc))
-        if faults:
+        return tuple(faults)
+
+    def check_size(self, start: Start) -> None:
+        """Return if definition and data are within the limit.
+
+        Raises:
+            InvalidSaga: The data are no JSON.
+            PayloadTooLarge: They are over it.
+        """
+        name = start.transaction.name
+        what = f"definition and initial data of saga {name!r}"
+        data = {"d": start.definition, "i": start.initial_data}
+        try:
+            check_payload(what, data, self.max_payload_bytes)
+        except NotCanonical as exc:
+            raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
+
+    def _check(self, start: Start) -> None:
+        transaction = start.transaction
+        if faults := self.faults(start):
             raise InvalidSaga(transaction.name, faults)
         if unknown := self.hosts.unknown(_wanted(transaction)):
             raise UnknownAgent(transaction.name, [_sentence(*pair) for pair in unknown])
-        name = transaction.name
-        try:
-            size = len(
-                canonical_bytes({"d": transaction.to_json(), "i": start.initial_data})
-            )
-        except NotCanonical as exc:
-            raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
-        if size > self.max_payload_bytes:
-            raise PayloadTooLarge(
-                f"saga {name!r}: definition and initial data take {size} "
-                f"bytes, the limit is {self.max_payload_bytes} "
-                "(ORCHESTRATION_MAX_PAYLOAD_BYTES): pass a reference to the data"
-            )
+        self.check_size(start)
         # A parent's step is part of a saga that has been let in already.
         if self.backpressure is not None and start.parent is None:
-            self.backpressure.check()
+            self._check_room(self.backpressure, transaction.transaction_id)
+
+    def _check_room(self, backpressure: Backpressure, saga_id: str) -> None:
+        try:
+            backpressure.check()
+        except TooManySagas:
+            # Whoever starts again what has begun asks for no further saga.
+            if not self.recorder.log.read(saga_id).events:
+                raise
 
     def _set_going(self, view: SagaView, because: Because) -> None:
         recorder = self.recorder
         decision = advance(view, recorder.now())
-        if decision.facts:  # of steps that need no agent
-            answer, decision = recorder.record(view, decision, because)
-            if not answer.is_recorded:
-                return  # somebody else has set it going
-        else:
+        if not decision.facts:
             recorder.announce(Decision(view=view))
+        while decision.facts:  # of steps that need no agent
+            answer, decision = recorder.record(view, decision, because)
+            if answer.is_recorded:
+                break
+            # Somebody has acted upon it, and sent what followed from that alone.
+            view = folded(view.saga_id, answer.events)
+            decision = advance(view, recorder.now())
         recorder.send(decision)
 
 

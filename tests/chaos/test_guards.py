@@ -286,7 +286,7 @@ MESSAGES: Final = {
         _asks(
             "index",
             "due_notices",
-            "clock_timestamp() + interval '5 s' * power(2, least(n.tries, 10))",
+            "clock_timestamp() + interval '10 s' * power(2, least(n.tries, 6))",
             "n.due_at",
         ),
     ),

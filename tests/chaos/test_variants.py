@@ -180,7 +180,7 @@ def test_a_probe_finds_out_whether_the_dead_had_done_it(
     running: Front, effects: Effects, tmp_path: Path, *, landed: bool
 ) -> None:
     gate, look = tmp_path / "gate", tmp_path / "look"
-    asks = {"probe": "look", "look_at_file": str(look)}
+    asks = {"probe": "look", "probe_waits_for": str(look)}
     saga_id = running.start(linear(3, s2=doubtful(gate, landed=landed, **asks)))
     kill_in(effects, saga_id, "s2", "do" if landed else "begin")
     gate.touch()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestration.cli.options import attributes_of, moment
 from tests.cli.conftest import ROOT
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -84,3 +86,69 @@ def test_run_says_what_is_wrong_with_a_definition(run, definition, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("cancel", "name a saga by its ID, or many by --all-matching"),
+        ("cancel 7 --all-matching --state paused", "exclude each other"),
+        ("cancel --all-matching", "needs something to match: --state"),
+        ("cancel 7 --name order", "go with --all-matching"),
+        ("cancel 7 --limit 3", "go with --all-matching"),
+        ("resolve 7", "give ID and STEP, not 7"),
+        ("skip --all-matching --name order 7 s1", "give STEP alone, not 7 s1"),
+        ("signal 7", "give ID and NAME, not 7"),
+        ("fork --id new --all-matching --name order", "--id is for one saga"),
+        ("signal 7 approved --data {", "it is no JSON"),
+        ("signal 7 approved --data @missing.json", "No such file"),
+        ("resolve 7 s1 --output [1]", "it is no JSON object"),
+        ("list --attribute shop", "'shop' is no NAME=VALUE"),
+        ("list --since yesterday", "give 2026-01-31, 2026-01-31T12:00, or how long"),
+        ("list --state sleeping", "'sleeping' is not one of"),
+        ("run order.json --param a=1", "--param is for templates"),
+        ("run no_such_thing", "No module named 'no_such_thing'"),
+        ("run no_such_thing", "the folder of templates sagas cannot be read"),
+        ("run order@1.0.0", "the folder of templates sagas cannot be read"),
+        ("show 7 --svg - --json", "--svg - has stdout for itself"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused_before_any_server_is_asked(
+    run, words, said
+):
+    done = run("saga", *words.split())
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("munich", "munich"),
+        ("7", 7),
+        ("1.5", 1.5),
+        ('"7"', "7"),
+        ("true", "true"),
+        ("[1]", "[1]"),
+        ("", ""),
+    ],
+)
+def test_attributes_that_read_as_numbers_are_numbers(text, value):
+    assert attributes_of({"shop": text}) == {"shop": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [("90s", 90), ("15min", 900), ("2h", 7_200), ("1.5d", 129_600)],
+)
+def test_times_may_be_told_by_how_long_ago_they_are(text, ago):
+    found = moment(None, None, text)
+    gone = datetime.now(UTC) - found
+    assert gone - timedelta(seconds=60) < timedelta(seconds=ago) <= gone
+
+
+def test_times_without_a_zone_are_local():
+    assert moment(None, None, "2026-01-31T12:00+02:00").astimezone(UTC).hour == 10
+    local = datetime(2026, 1, 31).astimezone()
+    assert moment(None, None, "2026-01-31") == local

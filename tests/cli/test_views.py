@@ -11,10 +11,10 @@ from orchestration.adapters.saga_index import SagaSummary
 from orchestration.cli.health import alive
 from orchestration.cli.hosts import agent_table, hosted
 from orchestration.cli.output import age, plain, short_id, span_text
-from orchestration.cli.spans import Ended, lanes_of, spans_of
-from orchestration.cli.timeline import timeline
 from orchestration.cli.views import HistoryRow, history_table, saga_table, saga_view
-from orchestration.core.saga.model import Direction
+from orchestration.core.saga.model import SagaStep, SagaTransaction
+from tests.cli import plays
+from tests.cli.plays import Play
 from tests.cli.sagas import BEGAN, Story, line_with, text_of, undone
 
 END = BEGAN + timedelta(seconds=8)
@@ -54,60 +54,67 @@ def test_every_attempt_that_did_not_succeed_says_why_and_what_came_then():
     assert "tried again" not in line_with(text, "ship, attempt 1")
 
 
-def test_timeline_gives_each_step_a_lane_and_its_undoing_another():
-    lanes = [(step, direction) for step, direction, _ in lanes_of(spans())]
-    do, undo = Direction.DO, Direction.UNDO
-    assert lanes == [
-        ("reserve", do),
-        ("pay", do),
-        ("ship", do),
-        ("pay", undo),
-        ("reserve", undo),
-    ]
+def play_view(play: Play) -> str:
+    return text_of(saga_view(play.status, play.events, now=play.now, columns=100))
 
 
-def spans():
-    return spans_of(undone().events)
+def test_acts_are_listed_by_number_with_who_and_why():
+    text = play_view(plays.paused_with_pivot())
+    paused = "1 2.2 s  saga paused · by ann@desk: the scanner is being replaced"
+    assert paused in text
+    assert "3 7.0 s  signal received: approved · by ben@shop" in text
 
 
-def test_timeline_shows_retries_waits_and_ends_to_scale():
-    lines = text_of(
-        timeline(spans(), began=BEGAN, until=END, columns=80), columns=80
-    ).splitlines()
-    start = lines[0].index("0")
-    one_second = lines[0].index("2s") // 2 - start // 2
-    pay = lines[2]
-    marks = [pay.index(sign) for sign in "✗?✓"]
-    expected = [start + one_second * second for second in (2, 4, 5)]
-    assert marks == pytest.approx(expected, abs=2)
-    assert "·" in pay[marks[0] : marks[1]]  # waiting for the second attempt
-    assert "3 attempts" in pay
-    assert lines[4].index("━") > lines[3].index("━")  # undone after it failed
+def test_what_the_saga_did_by_itself_is_listed_with_its_reason():
+    text = play_view(plays.settled_by_people())
+    assert "‖ 2.0 s  saga paused: outcome unknown: pay" in text
+    assert "✗ 4.0 s  saga halted: ship: NoTruck: no truck" in text
 
 
-def test_attempts_within_one_column_keep_both_ends():
-    story = Story().attempt("pay", 5, 5.001, "STEP_FAILED", retry_at=5.002)
-    story.attempt("pay", 5.002, 5.003, number=2).attempt("ship", 5.1, 8)
-    shown = timeline(spans_of(story.events), began=BEGAN, until=END, columns=80)
-    assert "✗✓" in text_of(shown)
+def test_steps_that_were_passed_over_or_left_say_so():
+    text = play_view(plays.everything())
+    assert "passed over" in line_with(text, "gift", "agent-gift")
+    assert "left as it is, 2 tries" in line_with(text, "pack[0]", "agent-pack")
+    assert "gift" in line_with(text, "passed over", "│")
+    assert "pack[0]" in line_with(text, "not undone", "│")
 
 
-def test_open_attempt_reaches_to_now():
-    story = Story()
-    story.happens(2, "STEP_STARTED", step="reserve", attempt=1, round=1, token="t")
-    [span] = spans_of(story.events)
-    assert span.outcome is Ended.RUNNING
-    lane = line_with(view(story), "━▶")
-    assert "6.0 s" in lane
+def test_steps_that_wait_say_for_what():
+    waiting = plays.signal_step("approve", wait_for="approved")
+    assert "waits for a signal" in play_view(Play(waiting).look(1))
+    child = SagaTransaction("pick", [plays.step("take")], transaction_id="")
+    play = Play(SagaStep("collect", saga=child)).look(1)
+    saga_id = play.status.child_ids["collect"]
+    assert f"waits for saga {saga_id[:8]}" in play_view(play)
 
 
-def test_late_end_of_an_earlier_attempt_does_not_move_the_later_one():
-    story = Story().attempt("pay", 1, 2, "STEP_UNKNOWN", retry_at=2)
-    story.happens(2, "STEP_STARTED", step="pay", attempt=2, round=1, token="u")
-    story.happens(3, "STEP_COMPLETED", step="pay", attempt=1, round=1, token="t")
-    first, second = spans_of(story.events)
-    assert first.outcome is Ended.UNKNOWN
-    assert second.outcome is Ended.RUNNING
+def test_probes_and_late_results_are_among_what_went_wrong():
+    assert "probe of pay, attempt 1: NoTruck" in play_view(plays.silent_probe())
+    text = play_view(plays.everything())
+    assert "! 8.5 s  late result: pay: attempt 1 had been given up" in text
+
+
+def test_many_problems_are_counted_and_not_all_listed():
+    play = Play(plays.step("pack", map="items"), data={"items": list(range(30))})
+    for item in range(30):
+        play.start(1, f"pack[{item}]")
+    for item in range(30):
+        play.end(2, f"pack[{item}]", plays.FLAKY)
+    text = play_view(play)
+    assert text.count("BankAway") == 20
+    assert "… and 10 more: `orchestration saga history`" in text
+
+
+def test_of_many_items_the_remarkable_ones_have_rows_and_the_rest_is_counted():
+    play = Play(plays.step("pack", map="items"), data={"items": list(range(40))})
+    for item in range(40):
+        play.start(1, f"pack[{item}]")
+    for item in range(40):
+        play.end(2, f"pack[{item}]", plays.FLAKY if item == 33 else plays.OK)
+    text = play_view(play)
+    assert "waits for its next attempt" in line_with(text, "pack[33]", "agent-pack")
+    assert "29 more like the others" in text
+    assert text.count("agent-pack") == 12
 
 
 def test_saga_that_has_just_begun_is_shown():

@@ -9,12 +9,13 @@ import pytest
 from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.contracts import Hint
+from orchestration.core.saga.acts import Who
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Succeeded
 from orchestration.engine.attempts import open_attempt
 from orchestration.errors import SagaConflict
-from orchestration.saga import SagaTransaction
+from orchestration.saga import SagaStep, SagaTransaction
 from tasks.recovery import sweep
 from tests.support.front import linear, step
 from tests.support.worker_side import WorkerSide, worker_side
@@ -246,3 +247,14 @@ def test_nobody_is_given_up_before_the_server_has_been_up_for_a_lease(
     side.run("UPDATE orch.lease SET until = now() - interval '1 s'")
     assert side.rt.watch.expired(10, lease_s=1e6) == ()
     assert [lease.step for lease in side.rt.watch.expired(10, lease_s=0.1)] == ["s1"]
+
+
+def test_a_fork_says_in_its_first_event_of_what_by_whom_and_why(
+    side: WorkerSide,
+) -> None:
+    approval = SagaTransaction("approval", [SagaStep("approve", wait_for="approved")])
+    saga_id = side.begin(approval)
+    fork = side.rt.desk.fork(saga_id, Who("ann@desk", "wrong order"))
+    started = side.rt.log.read(fork).events[0]
+    assert started.data["forked_from"] == saga_id
+    assert (started.data["by"], started.data["why"]) == ("ann@desk", "wrong order")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestration.core.saga.events import SagaEvent
 from orchestration.message_bus import MessageBus
 from orchestration.saga import (
     HistoryEvent,
+    SagaClient,
     SagaExecution,
     SagaOrchestrator,
     SagaStep,
     SagaTransaction,
 )
 from orchestration.settings import Settings
-from tests.support.world import World
+from tests.support.waiting import wait_until
+from tests.support.world import Effect, World
 
 
 class Front:
@@ -26,6 +30,7 @@ class Front:
     def __init__(self, bus: MessageBus) -> None:
         self.bus = bus
         self.saga = SagaOrchestrator(bus)
+        self.client = SagaClient(bus)
 
     def start(self, transaction: SagaTransaction, **data: Any) -> str:
         return asyncio.run(self.saga.start(transaction, data))
@@ -48,6 +53,43 @@ class Front:
 
     def types(self, saga_id: str) -> list[str]:
         return [event.type for event in self.history(saga_id)]
+
+    def act(self, act: str, saga_id: str, *args: Any, **options: Any) -> SagaExecution:
+        """Do as an operator does: pause, cancel, retry, …"""
+        method = getattr(self.saga, act)
+        return asyncio.run(method(saga_id, *args, **options))
+
+    def told(self, saga_id: str, kind: str) -> list[Mapping[str, Any]]:
+        """Return the data of a saga's events of one type."""
+        return [e.data for e in self.client.history(saga_id) if e.type == kind]
+
+    def await_event(self, saga_id: str, kind: str, **data: Any) -> SagaEvent:
+        """Return the first event of that type with such data, once it is there."""
+        found: list[SagaEvent] = []
+
+        def look() -> bool:
+            found[:] = [
+                event
+                for event in self.bus.sagas.read(saga_id).events
+                if event.type == kind and data.items() <= event.data.items()
+            ]
+            return bool(found)
+
+        wait_until(look, f"{kind} of saga {saga_id} with {data}")
+        return found[0]
+
+    def await_time(self, at_s: float) -> None:
+        """Return once it is past a time (seconds since 1970) by every clock here."""
+        wait_until(lambda: time.time() > at_s + 0.1, f"it is past {at_s}")
+
+    def await_state(self, saga_id: str, state: str) -> SagaExecution:
+        """Return the saga's status once it is in that state."""
+
+        def is_there() -> bool:
+            return self.client.get_execution_status(saga_id).state == state
+
+        wait_until(is_there, f"saga {saga_id} is {state}")
+        return self.status(saga_id)
 
 
 @contextlib.contextmanager
@@ -87,9 +129,14 @@ _BEHAVIOUR = {
     "undo_rest_s",
     "wait_for_file",
     "rest_at_file",
-    "look_at_file",
     "kind",
     "compensate",
+    "mended_by",
+    "undo_mended_by",
+    "returns",
+    "shows",
+    "probe_says",
+    "probe_waits_for",
 }
 
 
@@ -108,15 +155,29 @@ class Effects:
 
     def lines(self, saga_id: str, what: str) -> list[str]:
         """Return the steps with such an effect for a saga, in order."""
-        if not self.path.exists():
-            return []
-        rows = [line.split() for line in self.path.read_text().splitlines()]
-        return [row[2] for row in rows if row[0] == what and row[1] == saga_id]
+        return [effect.step for effect in self.all(saga_id, what=what)]
+
+    def all(self, *saga_ids: str, what: str = "") -> list[Effect]:
+        """Return everything that these sagas have done, in order."""
+        return [
+            effect
+            for effect in World.read(self.path).effects
+            if effect.saga_id in saga_ids
+            and (effect.what == what or (not what and effect.what != "unbegin"))
+        ]
 
     def pids(self, saga_id: str, what: str, name: str) -> list[int]:
         """Return the processes in which a step had such an effect."""
-        rows = [line.split() for line in self.path.read_text().splitlines()]
-        return [int(r[4]) for r in rows if r[:3] == [what, saga_id, name]]
+        found = self.all(saga_id, what=what)
+        return [effect.pid for effect in found if effect.step == name]
+
+    def await_begin(self, saga_id: str, step: str, *, count: int = 1) -> None:
+        """Return once a step's action runs, for the count-th time."""
+
+        def has_begun() -> bool:
+            return self.lines(saga_id, "begin").count(step) >= count
+
+        wait_until(has_begun, f"{step} of saga {saga_id} runs")
 
     def left(self, saga_id: str) -> set[str]:
         """Return the steps whose last effect has not been undone after it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ class Effect:
 
     Attributes:
         what: ``begin``, ``do``, ``unbegin``, ``undo`` or ``probe``.
-        fence: Highest fencing number of the saga's locks; 0 without locks.
+        key: The idempotency key that the action was given.
+        locks: Fencing number of each lock that the saga holds.
     """
 
     what: str
@@ -35,12 +37,19 @@ class Effect:
     attempt: int
     pid: int
     round: int
-    fence: int
+    key: str
+    locks: Mapping[str, int]
 
     @classmethod
     def of(cls, line: str) -> Self:
-        what, saga_id, step, *numbers = line.split()
-        return cls(what, saga_id, step, *map(int, numbers))
+        *words, attempt, pid, round_, key, locks = line.split()
+        numbers = map(int, (attempt, pid, round_))
+        return cls(*words, *numbers, key, json.loads(locks))
+
+    @property
+    def fence(self) -> int:
+        """Highest fencing number of the saga's locks; 0 without locks."""
+        return max(self.locks.values(), default=0)
 
     @property
     def of_attempt(self) -> Attempt:

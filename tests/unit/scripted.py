@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,6 +86,13 @@ class Script:
     def undo(self, name: str, outcome: Outcome = OK) -> Decision:
         self.start(name, UNDO)
         return self.end(name, outcome, UNDO)
+
+    def act(self, act: Callable[..., Decision], *who: Any, **options: Any) -> Decision:
+        """Do as an operator does."""
+        decision = act(self.view, self.now, *who, **options)
+        self.record(decision.facts)
+        assert self.view == decision.view
+        return decision
 
     def look(self) -> Decision:
         decision = advance(self.view, self.now)

@@ -54,6 +54,8 @@ def test_a_refused_saga_names_its_faults() -> None:
     [
         errors.InvalidSaga("t", ["a fault"]),
         errors.UnknownAgent("t", ["a fault"]),
+        errors.InvalidTemplate("order@1.0.0", ["a fault"]),
+        errors.TemplateNotFound("there is no template 'order'"),
         errors.InvalidCondition("condition 'a.b', at character 2: no", "a.b", 2),
         errors.SagaNotFound("no saga t", "t"),
         errors.NonRetryable("no"),

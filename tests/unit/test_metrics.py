@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from orchestration.core.saga.acts import Who, cancel, pause
 from orchestration.core.saga.events import NewFact
 from orchestration.core.saga.outcomes import Failed, Lost, Succeeded
 from orchestration.metrics import SagaMetrics, saga_metrics
@@ -82,6 +83,41 @@ def test_sagas_that_need_a_person_are_counted(direction: str, status: str) -> No
     assert counted.value("saga_executions_total", status=status) == 1
     timed = counted.value("saga_duration_ms_count")
     assert timed == (1 if direction == "undo" else 0)
+
+
+def test_a_saga_that_halts_is_counted_and_timed_as_failed() -> None:
+    counted, script = Counted(), Script(step("a"), on_failure="HALT")
+    counted.tell(script, FOR_GOOD)
+    assert counted.value("saga_executions_total", status="failed") == 1
+    assert counted.value("saga_duration_ms_count") == 1
+
+
+def test_a_saga_undone_on_request_is_counted_as_cancelled() -> None:
+    counted, script = Counted(), Script(step("a"), step("b"))
+    script.do("a")
+    decision = script.act(cancel, Who("me"))
+    counted.metrics.observe(decision.facts, decision.view)
+    decision = script.undo("a")
+    counted.metrics.observe(decision.facts, decision.view)
+    assert counted.value("saga_executions_total", status="cancelled") == 1
+    assert counted.value("saga_executions_total", status="compensated") is None
+
+
+def test_a_cancelled_saga_that_cannot_be_undone_is_no_clean_end() -> None:
+    counted, script = Counted(), Script(step("a"), step("b"))
+    script.do("a")
+    script.act(cancel, Who("me"))
+    decision = script.undo("a", FOR_GOOD)
+    counted.metrics.observe(decision.facts, decision.view)
+    status = "compensation_failed"
+    assert counted.value("saga_executions_total", status=status) == 1
+
+
+def test_an_operators_pause_is_no_end() -> None:
+    counted, script = Counted(), Script(step("a"))
+    decision = script.act(pause, Who("me"))
+    counted.metrics.observe(decision.facts, decision.view)
+    assert counted.value("saga_executions_total", status="paused") is None
 
 
 def test_the_names_and_labels_are_the_contracts() -> None:

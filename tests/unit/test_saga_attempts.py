@@ -41,6 +41,19 @@ def test_a_failed_attempt_is_tried_again_after_its_backoff() -> None:
     assert decision.check_at == phase.due_at + RETRY_SLACK
 
 
+@pytest.mark.parametrize(
+    ("asked_ms", "wait_ms"),
+    [(250, 250), (-5, 0), (1.5, 2), (10**30, 315_360_000_000)],
+)
+def test_an_action_may_ask_for_its_next_attempts_time_within_reason(
+    asked_ms: float, wait_ms: int
+) -> None:
+    script = Script(step("a", retry_policy=QUICK))
+    script.do("a", Failed(ERROR, retry_in_ms=asked_ms))
+    due_at = T0 + timedelta(milliseconds=1 + wait_ms)
+    assert script.view.phase("a", DO).due_at == due_at
+
+
 @pytest.mark.parametrize("fraction_us", [0, 1, 499, 500, 999])
 def test_a_retry_without_backoff_is_not_ready_in_the_instant_of_its_failure(
     fraction_us: int,

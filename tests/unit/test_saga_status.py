@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from orchestration.core.saga.acts import Who, signal
 from orchestration.core.saga.events import (
     EventType,
     NewFact,
@@ -16,7 +17,7 @@ from orchestration.core.saga.events import (
 )
 from orchestration.core.saga.execution import execution_of
 from orchestration.core.saga.fold import apply, fold
-from orchestration.core.saga.model import SagaState
+from orchestration.core.saga.model import SagaState, SagaStep
 from orchestration.core.saga.outcomes import Succeeded, idempotency_key
 from tests.unit.scripted import DO, FOR_GOOD, LOST, RETRYABLE, UNDO, Script, saga, step
 from tests.unit.simulator import ERROR, T0, begun
@@ -71,6 +72,19 @@ def test_the_status_of_a_saga_that_was_undone_names_every_step_s_fate() -> None:
     assert status.ended_at == T0 + timedelta(seconds=1)
     assert status.result == {"n": 1}
     assert {r.name: r.undo_status for r in status.steps}["fails"] == "DONE"
+
+
+def test_a_step_that_waited_for_a_signal_leaves_nothing_to_be_undone() -> None:
+    script = Script(SagaStep("approve", wait_for="approved"), step("fails"))
+    script.look()
+    decision = signal(
+        script.view, script.now, Who("ann"), name="approved", data={}, signal_id="1"
+    )
+    script.record(decision.facts)
+    script.do("fails", FOR_GOOD)
+    status = execution_of(script.view)
+    assert (status.state, status.completed_steps) == ("COMPENSATED", ("approve",))
+    assert status.uncompensated_steps == ()
 
 
 def test_a_step_s_report_counts_attempts_and_shows_the_latest_error() -> None:

@@ -93,6 +93,28 @@ def test_another_database_is_refused_without_showing_the_secret(
 
 
 @pytest.mark.parametrize(
+    "url", ["hooks.example/secret", "ftp://h/x", "https://", "https://h:secret/", "//h"]
+)
+def test_another_webhook_is_refused_without_showing_the_secret(
+    environment: pytest.MonkeyPatch, url: str
+) -> None:
+    text = fault(environment, ORCHESTRATION_FAILURE_WEBHOOK=url)
+    way_out = "use a URL like https://host/path"
+    assert text == f"ORCHESTRATION_FAILURE_WEBHOOK is (hidden): {way_out}"
+
+
+def test_a_webhook_may_be_kept_in_a_secrets_file(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "webhook"
+    secret.write_text("https://user:password@hooks.example/x\n")
+    environment.setenv("ORCHESTRATION_FAILURE_WEBHOOK_FILE", str(secret))
+    assert Settings.from_env().failure_webhook.endswith("@hooks.example/x")
+    given = Settings.from_env(failure_webhook="http://127.0.0.1:8080")
+    assert given.failure_webhook == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "way_out"),
     [
         ("ORCHESTRATION_LEASE_S", "0", "greater than 0"),

@@ -99,19 +99,24 @@ WHERE o.saga_id IS NULL OR o.state NOT IN ('RUNNING', 'COMPENSATING')
 
 -- name: find
 -- Sagas, newest first; open ones and ended ones. A cursor is the start and id of the
--- last one seen.
-SELECT found.*, a.attributes
+-- last one seen. The arms have no conditions of their own: so Postgres pushes those
+-- below into both, reads each by an index up to the limit, and leaves out the one
+-- that `is_over` excludes.
+SELECT
+    found.saga_id, found.name, found.state, found.started_at, found.ended_at,
+    found.waiting_for, found.parent, a.attributes
 FROM (
     SELECT
         o.saga_id, o.name, o.state, o.started_at, NULL::timestamptz AS ended_at,
-        o.waiting_for, o.parent
+        o.waiting_for, o.parent, false AS is_over
     FROM orch.open_saga AS o
     UNION ALL
-    SELECT e.saga_id, e.name, e.state, e.started_at, e.ended_at, NULL, NULL
+    SELECT e.saga_id, e.name, e.state, e.started_at, e.ended_at, NULL, NULL, true
     FROM orch.ended_saga AS e
 ) AS found
 LEFT JOIN orch.search_attributes AS a USING (saga_id)
-WHERE (%(state)s::text IS NULL OR found.state = %(state)s)
+WHERE (%(is_over)s::boolean IS NULL OR found.is_over = %(is_over)s)
+    AND (%(state)s::text IS NULL OR found.state = %(state)s)
     AND (%(name)s::text IS NULL OR found.name = %(name)s)
     AND (%(attributes)s::jsonb IS NULL OR a.attributes @> %(attributes)s::jsonb)
     AND (%(since)s::timestamptz IS NULL OR found.started_at >= %(since)s)
@@ -145,23 +150,35 @@ WHERE (d.saga_id, d.step) IN (
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING d.saga_id, d.step
+RETURNING d.saga_id, d.step, d.tries
 
 -- name: due_notices
--- Words to deliver now; each is put off, longer every time it fails.
+-- Words to deliver now, of each saga the oldest only; each is put off at once, longer
+-- every time it fails: 10 s, 20 s, and so on up to 11 minutes.
 UPDATE orch.notice AS n
 SET tries = n.tries + 1,
-    due_at = clock_timestamp() + interval '5 s' * power(2, least(n.tries, 10))
+    due_at = clock_timestamp() + interval '10 s' * power(2, least(n.tries, 6))
 WHERE n.notice_id IN (
     SELECT d.notice_id
     FROM orch.notice AS d
     WHERE d.due_at <= clock_timestamp()
-    ORDER BY d.due_at
+        AND NOT EXISTS (
+            SELECT FROM orch.notice AS e
+            WHERE e.saga_id = d.saga_id AND e.notice_id < d.notice_id
+        )
+    ORDER BY d.due_at, d.notice_id
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
 RETURNING
     n.notice_id, n.saga_id, n.name, n.state, n.version, n.recorded_at, n.error, n.tries
+
+-- name: put_off_notices
+-- Wait with all words as long as with this one: nobody is there to take them.
+UPDATE orch.notice AS n
+SET due_at = failed.due_at
+FROM orch.notice AS failed
+WHERE failed.notice_id = %s AND n.due_at < failed.due_at
 
 -- name: drop_notice
 DELETE FROM orch.notice WHERE notice_id = %s

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from orchestration.core.saga.events import EventType, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.view import Phase, PhaseStatus, SagaView
 
@@ -22,7 +22,7 @@ def apply_act(view: SagaView, event: SagaEvent) -> SagaView:
 def _signal_received(view: SagaView, event: SagaEvent) -> SagaView:
     name = event.data["name"]
     heard = (*view.signals.get(name, ()), event.data["data"])
-    return replace(
+    return evolve(
         view,
         signals={**view.signals, name: heard},
         heard=view.heard | {event.data["signal_id"]},
@@ -30,23 +30,28 @@ def _signal_received(view: SagaView, event: SagaEvent) -> SagaView:
 
 
 def _locks_acquired(view: SagaView, event: SagaEvent) -> SagaView:
-    return replace(view, locks=dict(event.data["locks"]))
+    return evolve(view, locks=dict(event.data["locks"]))
 
 
 def _paused(view: SagaView, event: SagaEvent) -> SagaView:
-    paused = replace(
+    paused = evolve(
         view, state=SagaState.PAUSED, paused_because=str(event.data["reason"])
     )
     if not event.data.get("on_hold"):
         return paused
-    return replace(paused, paused_at=event.recorded_at, resumes_to=view.state)
+    return evolve(
+        paused,
+        paused_by=event.data.get("by"),
+        paused_at=event.recorded_at,
+        resumes_to=view.state,
+    )
 
 
 def _resumed(view: SagaView, event: SagaEvent) -> SagaView:
     """Go on, every timer put off by as long as the saga stood still."""
     stood = event.recorded_at - (view.paused_at or event.recorded_at)
     state = view.resumes_to or SagaState.RUNNING
-    view = replace(
+    view = evolve(
         view,
         state=state,
         clock_from=view.clock_from + stood,
@@ -60,7 +65,7 @@ def _resumed(view: SagaView, event: SagaEvent) -> SagaView:
 
 def _put_off(side: Mapping[str, Phase], by: timedelta) -> dict[str, Phase]:
     return {
-        name: replace(
+        name: evolve(
             phase,
             due_at=phase.due_at + by if phase.due_at else None,
             until=phase.until + by if phase.until else None,
@@ -70,10 +75,11 @@ def _put_off(side: Mapping[str, Phase], by: timedelta) -> dict[str, Phase]:
 
 
 def _moving(view: SagaView, state: SagaState) -> SagaView:
-    return replace(
+    return evolve(
         view,
         state=state,
         paused_because=None,
+        paused_by=None,
         paused_at=None,
         resumes_to=None,
         ended_at=None,
@@ -81,7 +87,8 @@ def _moving(view: SagaView, state: SagaState) -> SagaView:
 
 
 def _turned(view: SagaView, event: SagaEvent) -> SagaView:
-    return replace(_moving(view, SagaState.COMPENSATING), turned_at=event.recorded_at)
+    view = _moving(view, SagaState.COMPENSATING)
+    return evolve(view, turned_at=event.recorded_at, turned=event.version)
 
 
 def _retried(view: SagaView, event: SagaEvent) -> SagaView:
@@ -90,8 +97,9 @@ def _retried(view: SagaView, event: SagaEvent) -> SagaView:
     sagas = {step.name for step in view.plan.steps if step.saga is not None}
     do = {
         # A saga that was undone is no more to be had: the next round has another.
+        # What awaits a signal gets all its time again, as the saga does.
         name: phase.anew(next_round=name in rewound or name in sagas)
-        if name in rewound or phase.status in _GIVEN_UP
+        if name in rewound or phase.status in (*_GIVEN_UP, PhaseStatus.AWAITING)
         else phase
         for name, phase in view.do.items()
     }
@@ -100,7 +108,7 @@ def _retried(view: SagaView, event: SagaEvent) -> SagaView:
         for name, phase in view.probe.items()
     }
     undo = {name: phase.anew(next_round=True) for name, phase in view.undo.items()}
-    view = replace(
+    view = evolve(
         view,
         do=do,
         undo=undo,
@@ -119,7 +127,7 @@ _GIVEN_UP = (PhaseStatus.FAILED, PhaseStatus.UNKNOWN)
 
 def _rewound(view: SagaView, event: SagaEvent) -> SagaView:
     """Undo a part of the saga, to do it again."""
-    view = replace(
+    view = evolve(
         view,
         waves=tuple(tuple(wave) for wave in event.data["waves"]),
         rewinds=tuple(event.data["steps"]),
@@ -130,25 +138,25 @@ def _rewound(view: SagaView, event: SagaEvent) -> SagaView:
 def _cancel_requested(view: SagaView, event: SagaEvent) -> SagaView:
     cause = {"reason": "cancelled"}
     cause |= {key: event.data[key] for key in ("by", "why") if key in event.data}
-    view = replace(view, cause=cause)
+    view = evolve(view, cause=cause)
     return _moving(view, SagaState.RUNNING)
 
 
 def _cancel_refused(view: SagaView, event: SagaEvent) -> SagaView:
     del event
-    return replace(view, cause=None) if view.is_cancelled else view
+    return evolve(view, cause=None) if view.is_cancelled else view
 
 
 def _compensation_requested(view: SagaView, event: SagaEvent) -> SagaView:
     del event
-    view = replace(view, cause={"reason": "undone with its parent"})
+    view = evolve(view, cause={"reason": "undone with its parent"})
     return _moving(view, SagaState.RUNNING)
 
 
 def _resolved(view: SagaView, event: SagaEvent) -> SagaView:
     """Let a person's word about an unknown outcome count."""
     step, data = event.step, event.data
-    phase = replace(
+    phase = evolve(
         view.do_of(step),
         is_doubtful=False,
         error=None,
@@ -157,15 +165,25 @@ def _resolved(view: SagaView, event: SagaEvent) -> SagaView:
     )
     if data["happened"]:
         output = data.get("output") or phase.output
-        phase = replace(phase, status=PhaseStatus.DONE, output=output)
+        phase = evolve(phase, status=PhaseStatus.DONE, output=output)
     else:
         error = {"type": "NotDone", "message": "an operator said so"}
-        phase = replace(phase, status=PhaseStatus.FAILED, error=error, is_denied=True)
+        phase = evolve(phase, status=PhaseStatus.FAILED, error=error, is_denied=True)
     view = view.with_phase(step, Direction.DO, phase)
     cause = view.cause
     if data["happened"] and cause is not None and cause.get("step") == step:
-        cause = None  # it was no failure after all
-    return _moving(replace(view, cause=cause), SagaState.RUNNING)
+        cause = _still_a_cause(view)  # it was no failure after all
+    return _moving(evolve(view, cause=cause), SagaState.RUNNING)
+
+
+def _still_a_cause(view: SagaView) -> Mapping[str, object] | None:
+    """Return what else has the saga give up: a sibling that failed, or is unknown."""
+    for name in view.settled(*_GIVEN_UP):
+        phase = view.do_of(name)
+        failed = phase.status is PhaseStatus.FAILED
+        why = "step failed" if failed else "outcome unknown"
+        return {"reason": why, "step": name, "error": phase.error}
+    return None
 
 
 def _undo_retried(view: SagaView, event: SagaEvent) -> SagaView:
@@ -182,13 +200,13 @@ def _undo_replayed(view: SagaView, event: SagaEvent) -> SagaView:
     for name in (name for wave in waves for name in wave):
         phase = view.undo_of(name).anew(next_round=True)
         view = view.with_phase(name, Direction.UNDO, phase)
-    return _turned(replace(view, waves=waves), event)
+    return _turned(evolve(view, waves=waves), event)
 
 
 def _undo_settled_by_hand(view: SagaView, event: SagaEvent) -> SagaView:
     """Take an operator's word: it was undone by hand, or is to stay as it is."""
     by_hand = event.type is EventType.COMPENSATION_RESOLVED
-    phase = replace(
+    phase = evolve(
         view.undo_of(event.step),
         status=PhaseStatus.DONE if by_hand else PhaseStatus.SKIPPED,
         settled_at=event.version,

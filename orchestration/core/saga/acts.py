@@ -7,13 +7,14 @@ follows. An act that does not fit the saga's state is refused with the way out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from orchestration.core.saga.compensation import compensation_waves
 from orchestration.core.saga.decide import Decision, advance, record
 from orchestration.core.saga.events import EventType, NewFact
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.model import CompensationStrategy, SagaState
 from orchestration.core.saga.undoing import failed_undos
 from orchestration.core.saga.view import PhaseStatus, SagaView
@@ -270,7 +271,7 @@ _UNDOING = (
 
 def _act(view: SagaView, now: datetime, fact: NewFact) -> Decision:
     following = advance(record(view, fact, now), now, before=view)
-    return replace(following, facts=(fact, *following.facts))
+    return evolve(following, facts=(fact, *following.facts))
 
 
 def _unknown(view: SagaView) -> tuple[str, ...]:

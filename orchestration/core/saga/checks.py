@@ -127,7 +127,11 @@ def _about_attributes(attributes: Mapping[str, object]) -> Iterator[str]:
                     f"search attribute {key!r}: give it at most {_MAX_NAME} "
                     "printable characters"
                 )
-        elif not isinstance(value, int | float) or json_fault(value, key):
+        elif (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or json_fault(value, key)
+        ):
             yield f"search attribute {key!r} is {value!r}: give it text or a number"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from orchestration.core.saga.data import saga_result, step_input
+from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import Direction, SagaState, SagaTransaction
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
 from orchestration.core.saga.view import PhaseStatus, SagaView
+from orchestration.errors import InvalidSaga
 
 __all__ = ["Errand", "Order", "answer_of", "child_start", "orders"]
 
@@ -21,7 +24,6 @@ class Order(StrEnum):
     START = "start"
     CANCEL = "cancel"
     PAUSE = "pause"
-    RESUME = "resume"
     UNDO = "undo"
 
 
@@ -58,14 +60,32 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
 def child_start(
     view: SagaView, step: str, child_id: str
 ) -> tuple[SagaTransaction, dict[str, Any], datetime | None]:
-    """Return the child's definition, its initial data, and by when it has to end."""
+    """Return the child's definition, its initial data, and by when it has to end.
+
+    Raises:
+        InvalidSaga: It wants a lock that its parent holds, and would wait for ever.
+        DataConflict: Its data cannot be told.
+    """
     phase = view.do_of(step)
     definition = view.plan.by_name[step].saga
     if isinstance(definition, SagaTransaction) or definition is None:
         raise TypeError(f"step {step!r} runs no saga")
     transaction = SagaTransaction.from_json(definition, transaction_id=child_id)
     data = step_input(view, step, Direction.DO)
+    if held := sorted(_locks(transaction, data) & {*view.lock_names}):
+        names = ", ".join(held)
+        raise InvalidSaga(
+            transaction.name,
+            [f"it wants the locks {names}, which saga {view.saga_id} holds for it"],
+        )
     return transaction, data, phase.until
+
+
+def _locks(transaction: SagaTransaction, data: Mapping[str, Any]) -> set[str]:
+    try:
+        return {*lock_names(transaction.locks, data)}
+    except ValueError:  # told where it is begun
+        return set()
 
 
 def answer_of(child: SagaView, direction: Direction) -> Outcome | None:

@@ -8,11 +8,12 @@ the first of them record it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from orchestration.core.saga.events import STARTED, EventType, NewFact, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import apply
 from orchestration.core.saga.forward import without_agent, without_agent_undo
 from orchestration.core.saga.model import Direction, OnFailure, SagaState
@@ -22,7 +23,13 @@ from orchestration.core.saga.outcomes import (
     late_fact,
     outcome_fact,
 )
-from orchestration.core.saga.timing import check_at, is_overdue, probes, ready
+from orchestration.core.saga.timing import (
+    check_at,
+    is_overdue,
+    needs_locks,
+    probes,
+    ready,
+)
 from orchestration.core.saga.undoing import (
     chained,
     compensation_plan,
@@ -52,7 +59,7 @@ class Refusal(StrEnum):
     NOT_DUE = "its next attempt is not due yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """What to record and what to send.
 
@@ -164,7 +171,7 @@ def settle(
         look_at = now if following.facts else following.check_at
         return Decision(facts=(late,), view=after, check_at=look_at, is_late=True)
     # It landed after its undo, which therefore is to be done once more.
-    return replace(following, facts=(late, *following.facts), is_late=True)
+    return evolve(following, facts=(late, *following.facts), is_late=True)
 
 
 def _is_told_again(phase: Phase, outcome: Outcome) -> bool:
@@ -195,9 +202,7 @@ def advance(
         return _undo_on(view, now, before)
     if view.cause is None and (fact := without_agent(view, now)):
         return _then(view, fact, now, before=before)
-    if len(view.satisfied) == len(view.plan.steps):
-        if view.is_cancelled:  # the last step was the pivot, and it was done
-            return _refuse_cancel(view, now, before)
+    if len(view.satisfied) == len(view.plan.steps) and not _is_asked_for(view):
         return _then(view, NewFact(EventType.SAGA_COMPLETED), now, before=before)
     if view.cause is None and now >= view.deadline:
         fact = NewFact(EventType.SAGA_TIMED_OUT)
@@ -210,7 +215,7 @@ def advance(
 def overdue(decision: Decision, now: datetime) -> Decision:
     """Leave out what has been ready for a moment only: its message is on its way."""
     view = decision.view
-    return replace(
+    return evolve(
         decision,
         lines=tuple(
             line
@@ -236,7 +241,7 @@ def _then(
 ) -> Decision:
     """Record a fact, and go on deciding from there."""
     after = advance(record(view, fact, now), now, before=before)
-    return replace(after, facts=(fact, *after.facts))
+    return evolve(after, facts=(fact, *after.facts))
 
 
 def _attends(view: SagaView, before: SagaView | None) -> bool:
@@ -245,7 +250,7 @@ def _attends(view: SagaView, before: SagaView | None) -> bool:
     After a change (``before``) only if it is of their concern; looking at a saga that
     stands still, always.
     """
-    if view.lacks_locks and view.cause is None and before is None:
+    if needs_locks(view) and (before is None or not needs_locks(before)):
         return True
     if view.parent is not None and view.state.is_final:
         return before is None or before.state is not view.state
@@ -313,13 +318,16 @@ def _give_up(view: SagaView, now: datetime, before: SagaView | None) -> Decision
         data = {"reason": why, "steps": unresolved, "cause": cause}
         return _then(view, NewFact(EventType.SAGA_PAUSED, data), now, before=before)
     halts = view.transaction.on_failure is OnFailure.HALT
-    if halts and (view.cause or {}).get("reason") not in _ASKED_FOR:
+    if halts and not _is_asked_for(view):
         cause = {"cause": dict(view.cause or {})}
         return _then(view, NewFact(EventType.SAGA_HALTED, cause), now, before=before)
     return _then(view, compensation_plan(view), now, before=before)
 
 
-_ASKED_FOR = ("cancelled", "undone with its parent")
+def _is_asked_for(view: SagaView) -> bool:
+    """Whether somebody wants it undone, however it went."""
+    reasons = ("cancelled", "undone with its parent")
+    return view.cause is not None and view.cause.get("reason") in reasons
 
 
 def _is_signal(phase: Phase) -> bool:
@@ -351,11 +359,11 @@ def _undo_on(view: SagaView, now: datetime, before: SagaView | None) -> Decision
     if before is not None and current_wave(before) != wave:
         # A new wave: all of it is to be sent, whatever of it may have been ready.
         decision = _send(view, Direction.UNDO, now, None)
-        decision = replace(decision, attends=_attends(view, before))
+        decision = evolve(decision, attends=_attends(view, before))
     lines: tuple[tuple[str, ...], ...] = tuple((line[0],) for line in decision.lines)
     if len(lines) == len(wave) == 1:  # waves of one go out as one chain
         lines = (chained(view, wave),)
-    return replace(decision, lines=lines, probes=())
+    return evolve(decision, lines=lines, probes=())
 
 
 def _end_of_undoing(view: SagaView) -> NewFact:

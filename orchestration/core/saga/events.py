@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -81,6 +82,7 @@ FAILED = {
 _SAGAS = uuid5(NAMESPACE_URL, "urn:agent-foundation-orchestration:saga")
 
 
+@lru_cache(maxsize=4_096)
 def saga_uuid(saga_id: str) -> UUID:
     """Return the correlation id of everything that a saga causes."""
     return uuid5(_SAGAS, saga_id)

@@ -44,8 +44,8 @@ class SagaExecution:
         skipped_steps: Steps that their condition passed over.
         kept_steps: Completed steps that SELECTIVE leaves as they are.
         uncompensated_steps: Completed steps of a saga that was undone whose effects
-            remain: they have no compensation and are not read-only, or an operator
-            had their undoing skipped.
+            remain: they have no compensation, are not read-only and waited for no
+            signal, or an operator had their undoing skipped.
         failed_compensations: Steps whose undoing failed for good.
         unresolved_steps: Steps of which nobody knows whether they took effect.
         failed_step: The step that made the saga give up, or None.
@@ -176,7 +176,12 @@ def _uncompensated(view: SagaView) -> tuple[str, ...]:
         name
         for name in view.completed
         if name in skipped
-        or not (steps[name].can_be_undone or steps[name].read_only or name in gathered)
+        or not (
+            steps[name].can_be_undone
+            or steps[name].read_only
+            or steps[name].wait_for is not None  # nothing was done
+            or name in gathered
+        )
     )
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 from orchestration.core.saga.acted import apply_act
 from orchestration.core.saga.events import EventType, SagaEvent
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.model import (
     Direction,
     SagaState,
@@ -38,7 +39,7 @@ def fold(saga_id: str, events: Iterable[SagaEvent]) -> SagaView | None:
 
 def apply(view: SagaView, event: SagaEvent) -> SagaView:
     """Return the state after one more event."""
-    view = replace(view, version=event.version)
+    view = evolve(view, version=event.version)
     match event.type:
         case EventType.STEP_STARTED:
             return _attempt_began(view, event, Direction.DO)
@@ -68,14 +69,15 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
             return _passed(view, event)
         case EventType.STEP_EXPANDED:
             plan = view.plan.expanded(event.step, event.data["count"])
-            return replace(view, plan=plan)
+            return evolve(view, plan=plan)
         case EventType.SAGA_TIMED_OUT:
-            return replace(view, cause=view.cause or {"reason": "timeout"})
+            return evolve(view, cause=view.cause or {"reason": "timeout"})
         case EventType.COMPENSATION_STARTED:
-            return replace(
+            return evolve(
                 view,
                 state=SagaState.COMPENSATING,
                 turned_at=event.recorded_at,
+                turned=event.version,
                 waves=tuple(tuple(wave) for wave in event.data["waves"]),
                 kept=tuple(event.data.get("kept_steps", ())),
             )
@@ -134,7 +136,7 @@ def _time(ms: int) -> datetime:
 
 
 def _attempt_began(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
-    phase = replace(
+    phase = evolve(
         view.phase(event.step, direction),
         status=PhaseStatus.RUNNING,
         attempt=event.data["attempt"],
@@ -148,7 +150,7 @@ def _attempt_began(view: SagaView, event: SagaEvent, direction: Direction) -> Sa
 
 def _waits(view: SagaView, event: SagaEvent) -> SagaView:
     direction, until_ms = Direction(event.data["direction"]), event.data.get("until_ms")
-    phase = replace(
+    phase = evolve(
         view.phase(event.step, direction),
         status=PhaseStatus.AWAITING,
         attempt=event.data["attempt"],
@@ -166,7 +168,7 @@ def _open_phase(view: SagaView, event: SagaEvent, direction: Direction) -> Phase
     """Return the phase if the event belongs to its open attempt."""
     phase, data = view.phase(event.step, direction), event.data
     if data.get("unopened"):  # it failed before anybody could try
-        return replace(phase, attempt=data["attempt"])
+        return evolve(phase, attempt=data["attempt"])
     same = (phase.attempt, phase.round) == (data["attempt"], data["round"])
     return phase if same and phase.is_open else None
 
@@ -175,7 +177,7 @@ def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaVie
     """Remember a late result; an effect that landed after its undo is undone again."""
     data, step = event.data, event.step
     attempt = (step, direction, data["attempt"], data["round"])
-    view = replace(view, late=view.late | {attempt})
+    view = evolve(view, late=view.late | {attempt})
     if direction is not Direction.DO or not data.get("landed"):
         return view
     done, undone = view.do_of(step), view.undo_of(step)
@@ -184,11 +186,12 @@ def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaVie
         return view
     if done.output is None and "output" in data:
         # What it returned may be what the undo needs to find the effect.
-        view = view.with_phase(step, Direction.DO, replace(done, output=data["output"]))
-    again = undone.anew(next_round=True) if settled else replace(undone, repeats=True)
+        view = view.with_phase(step, Direction.DO, evolve(done, output=data["output"]))
+    again = undone.anew(next_round=True) if settled else evolve(undone, repeats=True)
     view = view.with_phase(step, Direction.UNDO, again)
     if view.state in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
-        return replace(view, state=SagaState.COMPENSATING, ended_at=None)
+        view = evolve(view, turned_at=event.recorded_at, turned=event.version)
+        return evolve(view, state=SagaState.COMPENSATING, ended_at=None)
     return view
 
 
@@ -202,33 +205,33 @@ def _attempt_ended(view: SagaView, event: SagaEvent, direction: Direction) -> Sa
     if "signal" in phase.awaits and direction is Direction.DO:
         name = phase.awaits["signal"]
         rest = view.signals.get(name, ())[1:]
-        view = replace(view, signals={**view.signals, name: rest})
+        view = evolve(view, signals={**view.signals, name: rest})
     return view.with_phase(step, direction, _done(phase, event))
 
 
 def _once_more(phase: Phase) -> Phase:
     """Begin another round; its last attempt is still known, should it tell twice."""
-    return replace(phase.anew(next_round=True), token=phase.token)
+    return evolve(phase.anew(next_round=True), token=phase.token)
 
 
 def _done(phase: Phase, event: SagaEvent) -> Phase:
     output = event.data.get("output")
-    phase = replace(phase, status=PhaseStatus.DONE, output=output, error=None)
+    phase = evolve(phase, status=PhaseStatus.DONE, output=output, error=None)
     return _settled(phase, event)
 
 
 def _settled(phase: Phase, event: SagaEvent) -> Phase:
-    return replace(phase, settled_at=event.version, ended_at=event.recorded_at)
+    return evolve(phase, settled_at=event.version, ended_at=event.recorded_at)
 
 
 def _passed(view: SagaView, event: SagaEvent) -> SagaView:
     """Settle a step that nobody had to do: passed over, or gathered."""
     step, phase = event.step, view.do_of(event.step)
     if event.type is EventType.STEP_SKIPPED:
-        phase = replace(phase, status=PhaseStatus.SKIPPED)
+        phase = evolve(phase, status=PhaseStatus.SKIPPED)
     else:
         outputs = [view.do_of(one).output or {} for one in view.plan.instances[step]]
-        phase = replace(phase, status=PhaseStatus.DONE, output={step: outputs})
+        phase = evolve(phase, status=PhaseStatus.DONE, output={step: outputs})
     phase = _settled(phase, event)
     return view.with_phase(step, Direction.DO, phase)
 
@@ -238,7 +241,7 @@ def _attempt_failed(view: SagaView, event: SagaEvent, direction: Direction) -> S
     if phase is None:
         return _too_late(view, event, direction)
     lost = bool(event.data.get("lost"))
-    phase = replace(
+    phase = evolve(
         phase,
         failures=phase.failures + (not lost),
         recoveries=phase.recoveries + lost,
@@ -250,7 +253,7 @@ def _attempt_lost(view: SagaView, event: SagaEvent) -> SagaView:
     phase = _open_phase(view, event, Direction.DO)
     if phase is None:
         return _too_late(view, event, Direction.DO)
-    phase = replace(phase, recoveries=phase.recoveries + 1, is_doubtful=True)
+    phase = evolve(phase, recoveries=phase.recoveries + 1, is_doubtful=True)
     return _retry_or_give_up(view, event, Direction.DO, phase, PhaseStatus.UNKNOWN)
 
 
@@ -266,14 +269,15 @@ def _retry_or_give_up(
     retry_at = event.data.get("retry_at_ms")
     if retry_at is not None:
         waiting = PhaseStatus.WAITING
-        phase = replace(phase, status=waiting, due_at=_time(retry_at), error=error)
+        due_at = _due_at(view, event, retry_at)
+        phase = evolve(phase, status=waiting, due_at=due_at, error=error)
         return view.with_phase(step, direction, phase)
     if phase.repeats:
         return view.with_phase(step, direction, _once_more(phase))
     if direction is Direction.DO and phase.is_doubtful:
         # An earlier attempt may have taken effect: this was no clean failure.
         given_up = PhaseStatus.UNKNOWN
-    phase = _settled(replace(phase, status=given_up, error=error), event)
+    phase = _settled(evolve(phase, status=given_up, error=error), event)
     view = view.with_phase(step, direction, phase)
     if direction is Direction.UNDO:
         return view
@@ -286,6 +290,14 @@ def _retry_or_give_up(
     return _gave_up(view, step, error, why)
 
 
+def _due_at(view: SagaView, event: SagaEvent, retry_at_ms: int) -> datetime:
+    """Return when a retry is due; of a paused saga, if it went on at once."""
+    stood = timedelta()
+    if view.paused_at is not None:  # the wait begins when the saga goes on
+        stood = event.recorded_at - view.paused_at
+    return _time(retry_at_ms) - stood
+
+
 def _is_probed(view: SagaView, step: str) -> bool:
     return view.plan.by_name[step].unknown_policy is UnknownPolicy.PROBE
 
@@ -295,7 +307,7 @@ def _gave_up(
 ) -> SagaView:
     if view.cause is not None:
         return view
-    return replace(view, cause={"reason": reason, "step": step, "error": error})
+    return evolve(view, cause={"reason": reason, "step": step, "error": error})
 
 
 def _probed(view: SagaView, event: SagaEvent) -> SagaView:
@@ -306,22 +318,25 @@ def _probed(view: SagaView, event: SagaEvent) -> SagaView:
         return _too_late(view, event, Direction.PROBE)
     verdict = data["verdict"]
     ended = PhaseStatus.FAILED if verdict == "unknown" else PhaseStatus.IDLE
-    probe = replace(probe, status=ended, failures=0, recoveries=0)
+    probe = evolve(probe, status=ended, failures=0, recoveries=0)
     view = view.with_phase(step, Direction.PROBE, probe)
     done = view.do_of(step)
     if verdict == "unknown":
         return _gave_up(view, step, done.error, "outcome unknown")
     if verdict == "done":
         return view.with_phase(step, Direction.DO, _done(done, event))
-    done = replace(done, is_doubtful=False)
+    done = evolve(done, is_doubtful=False)
     if (retry_at := data.get("retry_at_ms")) is not None:
         waiting = PhaseStatus.WAITING
-        done = replace(done, status=waiting, due_at=_time(retry_at))
+        due_at = _due_at(view, event, retry_at)
+        done = evolve(done, status=waiting, due_at=due_at)
         return view.with_phase(step, Direction.DO, done)
-    done = _settled(replace(done, status=PhaseStatus.FAILED), event)
+    done = _settled(evolve(done, status=PhaseStatus.FAILED), event)
     view = view.with_phase(step, Direction.DO, done)
     return _gave_up(view, step, done.error, "step failed")
 
 
 def _ended(view: SagaView, event: SagaEvent, state: SagaState) -> SagaView:
-    return replace(view, state=state, ended_at=event.recorded_at, rewinds=())
+    # Whoever is over has given its locks back.
+    locks = None if state.is_over else view.locks
+    return evolve(view, state=state, ended_at=event.recorded_at, locks=locks)

@@ -50,6 +50,8 @@ def without_agent(view: SagaView, now: datetime) -> NewFact | None:
 
 def without_agent_undo(view: SagaView) -> NewFact | None:
     """Return the fact that a step's own saga is to be undone; None: no such step."""
+    if view.lacks_locks:
+        return None
     for name in current_wave(view):
         phase = view.undo_of(name)
         if phase.status is PhaseStatus.IDLE and view.plan.by_name[name].saga:

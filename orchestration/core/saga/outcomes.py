@@ -10,6 +10,7 @@ from typing import Any
 from orchestration.core.saga.events import COMPLETED, FAILED, EventType, NewFact
 from orchestration.core.saga.model import Direction, SagaStep, UnknownPolicy
 from orchestration.core.saga.retry import backoff_ms
+from orchestration.core.saga.step_checks import MAX_MS
 from orchestration.core.saga.timing import whole_ms
 from orchestration.core.saga.view import Phase, SagaView
 
@@ -155,6 +156,8 @@ def _wait_ms(
     one millisecond. After a loss that the sweep found it is to be due at once.
     """
     definition = view.plan.by_name[step]
+    if definition.is_waiting:  # no agent's: what became of it stays so
+        return None
     if direction is Direction.DO and view.cause is not None:
         return None
     key = idempotency_key(view.saga_id, step, direction, phase.round)
@@ -185,7 +188,8 @@ def _wait_after_failure(
     if is_final:
         return None
     if outcome.retry_in_ms is not None:
-        return 1 + outcome.retry_in_ms
+        # What an action asks for may be anything; dates end in the year 9999.
+        return 1 + min(max(0, round(outcome.retry_in_ms)), MAX_MS)
     return 1 + backoff_ms(policy, phase.failures + 1, key)
 
 

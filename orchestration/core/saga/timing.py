@@ -16,6 +16,7 @@ __all__ = [
     "check_after_claim",
     "check_at",
     "is_overdue",
+    "needs_locks",
     "probes",
     "ready",
     "wake_at",
@@ -45,6 +46,8 @@ def ready(view: SagaView, direction: Direction, now: datetime) -> tuple[str, ...
                 return ()
             names: Iterable[str] = view.plan.ready(view.satisfied)
         case Direction.UNDO:
+            if view.lacks_locks:
+                return ()
             names = current_wave(view)
         case Direction.PROBE:
             return probes(view, now)
@@ -56,6 +59,18 @@ def ready(view: SagaView, direction: Direction, now: datetime) -> tuple[str, ...
         and name not in view.plan.instances
         and (name not in side or side[name].is_ready(now))
     )
+
+
+def needs_locks(view: SagaView) -> bool:
+    """Whether a saga that is on its way has to get its locks first.
+
+    Also one that was over, and so gave them back, and is now to be undone.
+    """
+    if not view.lacks_locks:
+        return False
+    if view.state is SagaState.COMPENSATING:
+        return bool(current_wave(view))
+    return view.state is SagaState.RUNNING and view.cause is None
 
 
 def probes(view: SagaView, now: datetime | None = None) -> tuple[str, ...]:
@@ -98,8 +113,9 @@ def check_at(
             for name in ready(view, direction, now)
             if (name, direction) != claimed
         )
-    if view.lacks_locks and view.cause is None:
-        times.append(_resend_at(view.clock_from, now))
+    if needs_locks(view):
+        turned_at = view.turned_at if view.state is SagaState.COMPENSATING else None
+        times.append(_resend_at(turned_at or view.clock_from, now))
     return min(times, default=None)
 
 

@@ -12,7 +12,13 @@ from orchestration.core.saga.model import (
 from orchestration.core.saga.plan import MAX_STRETCH
 from orchestration.core.saga.view import PhaseStatus, SagaView
 
-__all__ = ["chained", "compensation_plan", "current_wave", "failed_undos"]
+__all__ = [
+    "chained",
+    "compensation_plan",
+    "current_wave",
+    "failed_undos",
+    "newly_failed_undos",
+]
 
 _SETTLED = (PhaseStatus.DONE, PhaseStatus.SKIPPED, PhaseStatus.FAILED)
 
@@ -74,6 +80,15 @@ def failed_undos(view: SagaView) -> tuple[str, ...]:
         for wave in view.waves
         for name in wave
         if view.undo_of(name).status is PhaseStatus.FAILED
+    )
+
+
+def newly_failed_undos(view: SagaView) -> tuple[str, ...]:
+    """Return those of them that were tried since the saga last turned to undoing."""
+    return tuple(
+        name
+        for name in failed_undos(view)
+        if view.undo_of(name).settled_at > view.turned
     )
 
 

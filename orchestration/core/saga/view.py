@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from orchestration.core.saga.compensation import Waves
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import Direction, SagaState, SagaTransaction
 from orchestration.core.saga.plan import Plan
@@ -29,7 +30,7 @@ class PhaseStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """The doing, the undoing or the probing of one step.
 
@@ -98,7 +99,7 @@ class Parent:
     step: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SagaView:
     """A saga's state after ``version`` events.
 
@@ -108,13 +109,15 @@ class SagaView:
         cause: Why it gave up: ``{"reason", "step", "error"}``; None while it has not.
         waves: The undo plan, once compensation has started.
         turned_at: When it last turned to undoing.
+        turned: The stream version of that.
         rewinds: Steps to be done anew once the waves are through.
         late: Attempts (step, direction, number, round) whose result is on record and
             came too late to count.
         signals: Data of signals that no step has taken yet, oldest first, by name.
         heard: Ids of all signals that have come.
-        locks: Fencing numbers of the locks it holds; None before it has them.
+        locks: Fencing numbers of the locks it holds; None while it has none.
         paused_because: Why it stands still, if it does.
+        paused_by: Who paused it; None: it did itself.
         paused_at: Since when, if an operator paused it: its timers stand still.
         resumes_to: The state it goes on in after an operator's pause.
     """
@@ -138,12 +141,14 @@ class SagaView:
     waves: Waves = ()
     kept: tuple[str, ...] = ()
     turned_at: datetime | None = None
+    turned: int = 0
     rewinds: tuple[str, ...] = ()
     late: frozenset[tuple[str, Direction, int, int]] = frozenset()
     signals: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     heard: frozenset[str] = frozenset()
     locks: Mapping[str, int] | None = None
     paused_because: str | None = None
+    paused_by: str | None = None
     paused_at: datetime | None = None
     resumes_to: SagaState | None = None
 
@@ -165,7 +170,7 @@ class SagaView:
 
     @property
     def lacks_locks(self) -> bool:
-        """Whether it may not begin before it has its locks."""
+        """Whether it does not hold the locks that its steps and undos need."""
         return bool(self.transaction.locks) and self.locks is None
 
     @property
@@ -216,11 +221,11 @@ class SagaView:
         side = {**self.side(direction), name: phase}
         match direction:
             case Direction.DO:
-                return replace(self, do=side)
+                return evolve(self, do=side)
             case Direction.UNDO:
-                return replace(self, undo=side)
+                return evolve(self, undo=side)
             case Direction.PROBE:
-                return replace(self, probe=side)
+                return evolve(self, probe=side)
 
     def running(self, direction: Direction) -> tuple[str, ...]:
         """Return the names of steps with an attempt in a worker's hands."""

@@ -101,7 +101,8 @@ def two_who_try_again(side: WorkerSide) -> bool:
 def two_who_notify(side: WorkerSide) -> bool:
     side.run(
         "INSERT INTO orch.notice (saga_id, name, state, version, recorded_at, due_at)"
-        " VALUES ('x', 'x', 'FAILED', 1, now(), now())"
+        " VALUES (%s, 'x', 'FAILED', 1, now(), now())",
+        str(uuid4()),  # of one saga, only the oldest is delivered
     )
     index = side.rt.index
     return bool(index.due_notices(100)) and bool(index.due_notices(100))

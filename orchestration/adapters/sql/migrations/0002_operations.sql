@@ -50,6 +50,31 @@ CREATE TABLE orch.dead_letter (
 );
 CREATE INDEX dead_letter_next_try_at ON orch.dead_letter (next_try_at);
 
+-- Those that failed before there was a list of them wait for a person.
+INSERT INTO orch.dead_letter (saga_id, step, error, since)
+SELECT o.saga_id, f.step, coalesce(u.error, '{}'), e.recorded_at
+FROM orch.open_saga AS o
+CROSS JOIN LATERAL (
+    SELECT x.recorded_at, convert_from(x.data, 'UTF8')::jsonb -> 'failed' AS failed
+    FROM orch.saga_events(o.saga_id, 0) AS x
+    WHERE x.event_type = 'COMPENSATION_FAILED'
+    ORDER BY x.version DESC
+    LIMIT 1
+) AS e
+CROSS JOIN LATERAL jsonb_array_elements_text(e.failed) AS f (step)
+LEFT JOIN LATERAL (
+    SELECT y.told -> 'error' AS error
+    FROM (
+        SELECT x.version, convert_from(x.data, 'UTF8')::jsonb AS told
+        FROM orch.saga_events(o.saga_id, 0) AS x
+        WHERE x.event_type = 'STEP_COMPENSATION_FAILED'
+    ) AS y
+    WHERE y.told ->> 'step' = f.step
+    ORDER BY y.version DESC
+    LIMIT 1
+) AS u ON true
+WHERE o.state = 'COMPENSATION_FAILED';
+
 -- Words about sagas that need a person, until they are delivered.
 CREATE TABLE orch.notice (
     notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -63,25 +88,28 @@ CREATE TABLE orch.notice (
     due_at timestamptz NOT NULL
 );
 CREATE INDEX notice_due_at ON orch.notice (due_at);
+CREATE INDEX notice_saga ON orch.notice (saga_id, notice_id);
 
--- Sagas that beat starts. Each slot has an id of its own, so that it starts one.
+-- Sagas that beat starts. Each slot has an id of its own, so that it starts one. JSON
+-- as it was given: jsonb would write some numbers otherwise.
 CREATE TABLE orch.schedule (
     name text PRIMARY KEY,
-    definition jsonb NOT NULL,
-    initial_data jsonb NOT NULL,
+    definition json NOT NULL,
+    initial_data json NOT NULL,
     every_s double precision,
     cron text,
     next_at timestamptz NOT NULL,
-    is_active boolean NOT NULL DEFAULT true,
     last_saga_id text,
     last_error text
 );
-CREATE INDEX schedule_next_at ON orch.schedule (next_at) WHERE is_active;
+CREATE INDEX schedule_next_at ON orch.schedule (next_at);
 
--- When an agent of limited rate may next be called (generic cell rate algorithm).
+-- When an agent of limited rate may next be called (generic cell rate algorithm), and
+-- the last time at which somebody has been told to ask again.
 CREATE TABLE orch.agent_rate (
     agent text PRIMARY KEY,
-    free_at timestamptz NOT NULL
+    free_at timestamptz NOT NULL,
+    ask_at timestamptz NOT NULL
 );
 
 -- Begin a saga: its first event and its rows, or the answer that it exists.
@@ -132,28 +160,47 @@ BEGIN
 END
 $$;
 
--- Whether an agent of limited use may be called now; seconds to wait, 0 if it may.
+-- Whether an agent of limited use may be called now; seconds to wait, 0 if it may. Who
+-- has to wait is given a time of its own: many that came again at once, and in vain,
+-- would keep the workers busy with nothing else.
 CREATE FUNCTION orch.agent_wait(
     p_agent text, p_max integer, p_per_s double precision, p_now timestamptz
 ) RETURNS double precision
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_free_at timestamptz;
+    v_soonest timestamptz;
+    v_gap_s double precision;
+    v_ask_at timestamptz;
 BEGIN
     -- One at a time: two that count at once would both find the last place free.
     PERFORM pg_advisory_xact_lock(hashtextextended('orch.agent ' || p_agent, 0));
     IF p_max IS NOT NULL AND p_max <= (
         SELECT count(*) FROM orch.lease AS l WHERE l.agent = p_agent AND l.until > p_now
     ) THEN
-        RETURN 0.25;
+        -- Nobody knows when a place will be free: twenty ask a second, all together.
+        v_soonest := p_now + interval '0.25 s';
+        v_gap_s := 0.05;
+    ELSIF p_per_s IS NOT NULL THEN
+        -- Twice as many as are let in, since not each will come.
+        v_gap_s := 0.5 / p_per_s;
+        SELECT r.free_at INTO v_soonest
+        FROM orch.agent_rate AS r
+        WHERE r.agent = p_agent AND r.free_at > p_now;
+    END IF;
+    IF v_soonest IS NOT NULL THEN
+        INSERT INTO orch.agent_rate AS r (agent, free_at, ask_at)
+        VALUES (p_agent, p_now, v_soonest)
+        ON CONFLICT (agent) DO UPDATE
+        SET ask_at = greatest(
+            v_soonest,
+            least(r.ask_at + make_interval(secs => v_gap_s), p_now + interval '5 s')
+        )
+        RETURNING r.ask_at INTO v_ask_at;
+        RETURN extract(epoch FROM v_ask_at - p_now);
     END IF;
     IF p_per_s IS NOT NULL THEN
-        SELECT r.free_at INTO v_free_at FROM orch.agent_rate AS r WHERE r.agent = p_agent;
-        IF v_free_at > p_now THEN
-            RETURN extract(epoch FROM v_free_at - p_now);
-        END IF;
-        INSERT INTO orch.agent_rate AS r (agent, free_at)
-        VALUES (p_agent, p_now + make_interval(secs => 1 / p_per_s))
+        INSERT INTO orch.agent_rate AS r (agent, free_at, ask_at)
+        VALUES (p_agent, p_now + make_interval(secs => 1 / p_per_s), p_now)
         ON CONFLICT (agent) DO UPDATE
         -- What was not used a moment ago may still be: rounding costs no calls.
         SET free_at = greatest(r.free_at, p_now - make_interval(secs => 1 / p_per_s))
@@ -192,7 +239,7 @@ BEGIN
         SELECT FROM orch.lock_wait AS w
         JOIN orch.open_saga AS o USING (saga_id)
         WHERE w.name = ANY (p_names) AND w.saga_id <> p_saga
-            AND o.state = 'RUNNING' AND NOT o.gives_up
+            AND (o.state = 'COMPENSATING' OR o.state = 'RUNNING' AND NOT o.gives_up)
             AND (w.since, w.saga_id) < (v_since, p_saga)
     ) THEN
         RETURN NULL;
@@ -219,6 +266,9 @@ BEGIN
         UNION
         SELECT w.name FROM orch.lock_wait AS w WHERE w.saga_id = p_saga
     ) AS n;
+    -- In the order in which they are taken, so that nobody waits for each other.
+    PERFORM FROM orch.saga_lock AS k WHERE k.holder = p_saga
+    ORDER BY k.name FOR UPDATE;
     UPDATE orch.saga_lock AS k SET holder = NULL WHERE k.holder = p_saga;
     DELETE FROM orch.lock_wait AS w WHERE w.saga_id = p_saga;
     -- Who is locked is asking for the locks right now, and waits for this commit.
@@ -260,7 +310,12 @@ BEGIN
         INSERT INTO orch.dead_letter AS d (saga_id, step, error, since, next_try_at)
         SELECT
             p_saga, l ->> 'step', l -> 'error', p_now,
-            p_now + make_interval(secs => (p_beside ->> 'try_again_s')::double precision)
+            CASE
+                WHEN (p_beside ->> 'max_tries')::integer > 0 THEN
+                    p_now + make_interval(secs => least(
+                        86400, (p_beside ->> 'try_again_s')::double precision
+                    ))
+            END
         FROM jsonb_array_elements(p_beside -> 'letters') AS l
         ON CONFLICT (saga_id, step) DO UPDATE
         SET error = excluded.error,
@@ -332,6 +387,7 @@ DECLARE
     v_status text := 'ok';
     v_done record;
     v_count integer := cardinality(p_event_ids);
+    v_nth integer;
     v_wait_s double precision;
 BEGIN
     SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
@@ -387,20 +443,17 @@ BEGIN
         RETURN;
     END IF;
 
-    IF v_count = 1 THEN
+    -- One by one: for the two or three events of a decision the function for batches
+    -- would take longer.
+    FOR v_nth IN 1..v_count LOOP
         SELECT a.status, a.version, a.recorded_at INTO v_done
         FROM es.append_one(
-            'saga-' || p_saga, p_expected, p_event_ids[1], p_types[1], 1,
-            p_correlation, p_causation, p_actor, p_metadata, p_data[1]
+            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
+            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
+            p_data[v_nth]
         ) AS a;
-    ELSE
-        SELECT a.status, a.version, a.recorded_at INTO v_done
-        FROM es.append(
-            'saga-' || p_saga, p_expected, p_event_ids, p_types,
-            array_fill(1, ARRAY[v_count]), p_correlation, p_causation, p_actor,
-            array_fill(p_metadata, ARRAY[v_count]), p_data
-        ) AS a;
-    END IF;
+        EXIT WHEN v_done.status <> 'ok';
+    END LOOP;
     IF v_done.status <> 'ok' THEN
         -- The row disagrees with the stream: undo the lease, let the caller heal.
         RAISE EXCEPTION USING
@@ -455,7 +508,7 @@ BEGIN
     END IF;
     IF p_beside IS NOT NULL THEN
         PERFORM orch.saga_beside(
-            p_saga, v_row.name, p_state, v_done.version, v_now, p_beside
+            p_saga, v_row.name, p_state, v_done.version, v_done.recorded_at, p_beside
         );
     END IF;
     IF p_read_after IS NULL THEN

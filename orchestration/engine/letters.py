@@ -1,0 +1,50 @@
+"""Undos that failed for good, tried again by themselves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from orchestration.adapters.saga_index import DueLetter
+from orchestration.core.saga.acts import Who
+from orchestration.engine.acting import SagaDesk
+from orchestration.errors import SagaActRefused
+
+__all__ = ["letters_by_saga", "try_again"]
+
+logger = logging.getLogger(__name__)
+
+_BY = "beat"
+
+
+def letters_by_saga(
+    due: Iterable[DueLetter],
+) -> Mapping[str, tuple[DueLetter, ...]]:
+    """Return due letters by the saga whose undos they are."""
+    found: dict[str, tuple[DueLetter, ...]] = {}
+    for letter in due:
+        found[letter.saga_id] = (*found.get(letter.saga_id, ()), letter)
+    return found
+
+
+def try_again(desk: SagaDesk, letters: Sequence[DueLetter]) -> bool:
+    """Try the due undos of one saga again, as an operator would.
+
+    One alone is tried alone, so that others keep their own times; several go
+    together, since a saga that is undoing takes no second act.
+
+    Returns:
+        Whether they are being tried; if not, an operator was faster.
+
+    Raises:
+        SagaNotFound: There are letters of a saga that does not exist.
+    """
+    saga_id = letters[0].saga_id
+    step = letters[0].step if len(letters) == 1 else None
+    number = 1 + max(letter.tries for letter in letters)
+    try:
+        desk.retry(saga_id, Who(_BY, f"automatic try {number}"), from_step=step)
+    except SagaActRefused as exc:
+        logger.info("dead letter left alone: %s", exc)
+        return False
+    return True

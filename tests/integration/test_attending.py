@@ -1,0 +1,85 @@
+"""Sagas that somebody acts upon just when they begin, or take their locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestration.adapters.saga_log import SagaLog
+from orchestration.adapters.saga_records import Because, Start
+from orchestration.core.saga.acts import Who
+from orchestration.saga import SagaStep, SagaTransaction
+from tests.support.front import step
+from tests.support.worker_side import WorkerSide, worker_side
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def side(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WorkerSide]:
+    with worker_side(database_url, redis_url, monkeypatch) as side:
+        yield side
+
+
+def test_locks_are_taken_also_if_the_saga_moves_while_they_are(
+    side: WorkerSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = side.begin(
+        SagaTransaction("s", [SagaStep("wait", wait_for="go")], locks=["door"])
+    )
+    take_locks = SagaLog.take_locks
+    signals = iter([1])
+
+    def signalled_meanwhile(*args: Any) -> Any:
+        for _ in signals:
+            side.rt.desk.signal(saga_id, Who("ann"), name="go")
+        return take_locks(*args)
+
+    monkeypatch.setattr(SagaLog, "take_locks", signalled_meanwhile)
+    side.rt.attendant.attend(saga_id, Because())
+    assert side.types(saga_id) == [
+        "SAGA_STARTED",
+        "SIGNAL_RECEIVED",
+        "LOCKS_ACQUIRED",
+        "STEP_WAITING",
+        "STEP_COMPLETED",
+        "SAGA_COMPLETED",
+    ]
+    assert side.row("SELECT holder, fence FROM orch.saga_lock") == (None, 1)
+
+
+class Anybody:
+    """Somebody hosts everything."""
+
+    def unknown(self, _wanted: Any) -> tuple[()]:
+        return ()
+
+
+def test_a_saga_that_is_signalled_as_it_begins_has_its_other_steps_sent(
+    side: WorkerSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = SagaTransaction(
+        "s",
+        [
+            step("work"),
+            SagaStep("wait", wait_for="go"),
+            step("end", "work", "wait"),
+        ],
+    )
+    record = SagaLog.record
+    signals = iter([1])
+
+    def signalled_meanwhile(*args: Any, **options: Any) -> Any:
+        for _ in signals:
+            side.rt.desk.signal(transaction.transaction_id, Who("ann"), name="go")
+        return record(*args, **options)
+
+    monkeypatch.setattr(SagaLog, "record", signalled_meanwhile)
+    door = replace(side.rt.desk.door, hosts=Anybody())
+    door.begin(Start(transaction=transaction, initial_data={}), Because())
+    assert "work" in side.sent.steps

@@ -1,0 +1,191 @@
+"""Limits: of open sagas, of calls to an agent at once, and of calls a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.adapters.announcements import Announcements
+from orchestration.adapters.saga_records import AgentLimit, Because, Start
+from orchestration.core.saga.model import Direction
+from orchestration.core.saga.outcomes import Succeeded
+from orchestration.core.saga.view import Parent
+from orchestration.engine.attempts import Busy, open_attempt
+from orchestration.errors import TooManySagas
+from orchestration.saga import SagaStep, SagaTransaction
+from tests.support.front import Effects, Front, front_door, linear
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+from tests.support.worker_side import WorkerSide, worker_side
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+PER_S = 5
+
+
+# --- of open sagas
+
+
+@pytest.fixture
+def side(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WorkerSide]:
+    """Return a worker where two sagas may be open at once."""
+    monkeypatch.setenv("ORCHESTRATION_MAX_OPEN_SAGAS", "2")
+    with worker_side(database_url, redis_url, monkeypatch) as side:
+        said = [("action", f"agent-effects/{name}") for name in ("work", "unwork")]
+        Announcements(side.rt.db).announce("worker@host", also=said)
+        yield side
+
+
+def begin(side: WorkerSide, transaction: SagaTransaction, **options: Any) -> bool:
+    start = Start(transaction=transaction, initial_data={}, **options)
+    return side.rt.desk.door.begin(start, Because())
+
+
+def test_a_saga_beyond_the_limit_is_refused_and_leaves_no_trace(
+    side: WorkerSide,
+) -> None:
+    side.begin()
+    side.begin()
+    refused = linear(1)
+    with pytest.raises(TooManySagas, match="2 sagas are open"):
+        begin(side, refused)
+    assert side.types(refused.transaction_id) == []
+
+
+def test_once_one_has_ended_another_may_begin(side: WorkerSide) -> None:
+    ends, waiting = side.begin(linear(1)), linear(1)
+    side.begin()
+    with pytest.raises(TooManySagas):
+        begin(side, waiting)
+    side.close(side.open(ends, "s1"), Succeeded({}))
+
+    def has_room() -> bool:
+        try:
+            return begin(side, waiting)
+        except TooManySagas:  # it counts once a second
+            return False
+
+    wait_until(has_room, "there is room again")
+
+
+def test_a_saga_that_has_begun_may_be_started_again_though_there_is_no_room(
+    side: WorkerSide,
+) -> None:
+    one = linear(1)
+    assert begin(side, one)
+    side.begin()
+    side.rt.desk.door.backpressure._counted_at = float("-inf")
+    assert not begin(side, one)
+
+
+def test_a_step_that_is_a_saga_is_let_in_with_its_parent(side: WorkerSide) -> None:
+    parent = side.begin()
+    side.begin()
+    assert begin(side, linear(1), parent=Parent(parent, "s1"))
+
+
+# --- of an agent
+
+
+def ask(side: WorkerSide, saga_id: str, limit: AgentLimit) -> Any:
+    message = side.message(saga_id, "s1")
+    recorder = side.rt.recorder
+    return open_attempt(recorder, message, Direction.DO, None, Because(), limit=limit)
+
+
+def test_who_has_to_wait_for_an_agent_uses_up_no_attempt(side: WorkerSide) -> None:
+    limit = AgentLimit("agent-narrow", max_concurrent=1)
+    first, second = side.begin(), side.begin()
+    claimed = ask(side, first, limit)
+    for _ in range(3):
+        assert isinstance(ask(side, second, limit), Busy)
+    assert side.types(second) == ["SAGA_STARTED"]
+    side.close(claimed, Succeeded({}))
+    taken = ask(side, second, limit)
+    assert taken.lease.attempt == 1
+
+
+def test_those_who_wait_are_told_to_ask_one_after_the_other(side: WorkerSide) -> None:
+    limit = AgentLimit("agent-narrow", max_concurrent=1)
+    ask(side, side.begin(), limit)
+    waits = [ask(side, side.begin(), limit).wait_ms for _ in range(8)]
+    assert waits[0] >= 240  # whoever asks alone, asks four times a second
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+
+
+def test_nobody_waits_for_a_rate_longer_than_it_takes(side: WorkerSide) -> None:
+    limit = AgentLimit("agent-paced", max_per_s=0.1)
+    ask(side, side.begin(), limit)
+    alone = ask(side, side.begin(), limit).wait_ms
+    assert 9_000 < alone <= 10_000
+
+
+@pytest.fixture
+def front(stack: Stack, tmp_path: Path) -> Iterator[Front]:
+    """A producer beside two workers that could do six steps at once."""
+    stack.env["EFFECTS_FILE"] = str(tmp_path / "effects")
+    hosted = ("-I", "tests.support.crowded_agents", "-c", "3")
+    parts = [
+        stack.worker(*hosted, wait=False),
+        stack.worker(*hosted, wait=False),
+        stack.chores(wait=False),
+        stack.beat(wait=False),
+    ]
+    for part in parts:
+        part.wait_ready()
+    with front_door(stack.env) as front:
+        yield front
+
+
+def run(front: Front, agent_id: str, count: int, **metadata: Any) -> list[str]:
+    """Run so many sagas of one step of an agent; none of them needed a second try."""
+    options = {"action": "work", "read_only": True, "metadata": metadata}
+    ids = [
+        front.client.start(SagaTransaction("one", [SagaStep("s", agent_id, **options)]))
+        for _ in range(count)
+    ]
+    for saga_id in ids:
+        status = front.wait(saga_id)
+        assert status.state == "COMPLETED"
+        assert [step.attempts for step in status.steps] == [1]
+    return ids
+
+
+@pytest.mark.slow
+def test_an_agent_is_never_given_more_at_once_than_it_may(
+    front: Front, tmp_path: Path
+) -> None:
+    ids = run(front, "agent-narrow", 24, sleep_s=0.15)
+    done = Effects(tmp_path / "effects").all(*ids)
+    at_once = [*accumulate(1 if one.what == "begin" else -1 for one in done)]
+    assert max(at_once) == 2
+    assert sum(one.what == "do" for one in done) == 24
+
+
+@pytest.mark.slow
+def test_an_agents_rate_is_held_over_all_workers(front: Front) -> None:
+    ids = run(front, "agent-paced", 30)
+    starts = sorted(
+        event.recorded_at
+        for saga_id in ids
+        for event in front.client.history(saga_id)
+        if event.type == "STEP_STARTED"
+    )
+    assert len(starts) == 30
+    seconds = (starts[-1] - starts[0]).total_seconds()
+    assert 0.9 * PER_S <= (len(starts) - 1) / seconds <= 1.1 * PER_S
+    # One call may be early, for one before it that was late.
+    assert most_in_a_second(starts) <= PER_S + 2
+
+
+def most_in_a_second(starts: list[datetime]) -> int:
+    second = timedelta(seconds=1)
+    return max(sum(at <= one < at + second for one in starts) for at in starts)

@@ -1,0 +1,91 @@
+"""Workers that all tests of a file share: each test runs sagas of its own.
+
+A test module may say what it needs: ``MODULES``, what the worker imports; ``PARTS``,
+further workers' arguments; ``ENVIRONMENT``, settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import migrate
+from tests.support.front import Effects, Front, front_door
+from tests.support.servers import fresh_database, wipe
+from tests.support.stack import Stack
+
+EFFECTS = "tests.support.effects_agents"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the tests and the agents share."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def effects(folder: Path) -> Effects:
+    """What the agents have done."""
+    return Effects(folder / "effects")
+
+
+@pytest.fixture(scope="module")
+def pool() -> str:
+    """How the worker runs its actions; a file may say otherwise."""
+    return "prefork"
+
+
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest,
+    pool: str,
+    postgres_server: str,
+    redis_databases: tuple[str, str],
+    folder: Path,
+    effects: Effects,
+) -> Iterator[Stack]:
+    """A worker of four children, a chores worker and beat."""
+    asked = vars(request.module)
+    with fresh_database(postgres_server) as database_url:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_databases[0],
+            "CELERY_BROKER_URL": redis_databases[1],
+            "ORCHESTRATION_KEY_PREFIX": f"{request.module.__name__}_",
+            "ORCHESTRATION_LEASE_S": "2",
+            "EFFECTS_FILE": str(effects.path),
+            "MEETING": str(folder),
+            **asked.get("ENVIRONMENT", {}),
+        }
+        stack = Stack(environment, prepare=migrate)
+        try:
+            modules = asked.get("MODULES", EFFECTS)
+            parts = [
+                stack.worker("-I", modules, "-c", "4", pool=pool, wait=False),
+                *(stack.worker(*more, wait=False) for more in asked.get("PARTS", ())),
+                stack.chores(wait=False),
+                stack.beat(wait=False),
+            ]
+            for part in parts:
+                part.wait_ready()
+            yield stack
+        finally:
+            stack.close()
+            for url in redis_databases:
+                wipe(url)
+
+
+@pytest.fixture(scope="module")
+def front(running: Stack) -> Iterator[Front]:
+    """A producer beside those workers."""
+    with front_door(running.env) as front:
+        yield front
+
+
+@pytest.fixture
+def gate(folder: Path) -> Callable[[], Path]:
+    """Return files that are not there yet, for actions to wait for."""
+    return lambda: folder / f"gate-{uuid4().hex}"
