@@ -264,6 +264,10 @@ class Storm:
     def _nothing(self) -> tuple[datetime, frozenset[Attempt]]:
         return held(self.engine, "nobody")
 
+    def _dead(self) -> frozenset[Attempt]:
+        """Return the attempts whose processes were killed."""
+        return frozenset().union(*(hit.attempts for hit in self.hits if hit.lost))
+
     def _awake(self) -> list[Started]:
         return [one for one in self.workers if one.name not in self.frozen]
 
@@ -276,6 +280,7 @@ class Storm:
             processes = processes_of(worker)
             _each(processes, psutil.Process.suspend)
             at, attempts = held(self.engine, f"{worker.name}@%")
+            attempts -= self._dead()  # of children of it that were killed before
             if attempts:
                 caught.append((worker, at, attempts))
             else:

@@ -95,11 +95,10 @@ class World:
 
     def doubled(self) -> list[list[Attempt]]:
         """Return the attempts that took one effect more than once, key by key."""
-        by_key: dict[tuple[str, str, str, int], list[Attempt]] = defaultdict(list)
+        by_key: dict[str, list[Attempt]] = defaultdict(list)
         for effect in self.effects:
             if effect.what in ("do", "undo"):
-                key = (effect.saga_id, effect.step, effect.what, effect.round)
-                by_key[key].append(effect.of_attempt)
+                by_key[effect.key].append(effect.of_attempt)
         return [attempts for attempts in by_key.values() if len(attempts) > 1]
 
     def last_of(self, pid: int) -> Effect | None:
