@@ -15,12 +15,14 @@ from uuid import uuid4
 import pytest
 
 import tasks.saga
+from orchestration.adapters.queries import load_queries
 from orchestration.adapters.saga_records import Because
 from orchestration.contracts import SAGA_START
 from orchestration.core.saga import acts, decide, fold, forward, outcomes
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.events import NewFact
 from orchestration.engine import attempts, attending
+from orchestration.engine.scheduling import Scheduler
 from tests.chaos.guards import Guard
 from tests.chaos.scenes import acts as between
 from tests.chaos.scenes import attempts as ends
@@ -293,6 +295,18 @@ MESSAGES: Final = {
     Guard.TICK_SLOT: Shown(
         messages.two_beats,
         _asks("watch", "claim_tick", "t.slot NOT IN (excluded.slot,", "-1 NOT IN (0,"),
+    ),
+    Guard.SCHEDULE_ID: Shown(
+        messages.one_slot_twice,
+        lambda off, _: off.method(
+            Scheduler, "run", "{int(slot.timestamp())}", "{__import__('uuid').uuid4()}"
+        ),
+    ),
+    Guard.SCHEDULE_MOVED: Shown(
+        messages.slot_after_slot,
+        lambda off, _: off.query(
+            load_queries("schedules.sql"), "move", "AND next_at = %(slot)s"
+        ),
     ),
 }
 ACTS: Final = {
