@@ -60,6 +60,8 @@ class Guard(StrEnum):
     LETTER_CLAIMED = "two at once try different failed undos again"
     NOTICE_CLAIMED = "two at once deliver different notices"
     TICK_SLOT = "two beats fire one tick once"
+    SCHEDULE_ID = "a schedule's slot starts one saga, whoever looks"
+    SCHEDULE_MOVED = "a schedule that has gone on is not set back"
 
     # --- what sagas do to each other, and people to them
     SIGNAL_ONCE = "a signal that comes twice counts once"

@@ -15,16 +15,20 @@ from uuid import uuid4
 import pytest
 
 import tasks.saga
+from orchestration.adapters.queries import load_queries
 from orchestration.adapters.saga_records import Because
+from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import SAGA_START
 from orchestration.core.saga import acts, decide, fold, forward, outcomes
 from orchestration.core.saga.decide import Refusal
 from orchestration.core.saga.events import NewFact
 from orchestration.engine import attempts, attending
+from orchestration.engine.scheduling import Scheduler
 from tests.chaos.guards import Guard
 from tests.chaos.scenes import acts as between
 from tests.chaos.scenes import attempts as ends
 from tests.chaos.scenes import log, messages
+from tests.support.servers import fresh_database
 from tests.support.switches import Switches
 from tests.support.worker_side import WorkerSide, worker_side
 
@@ -294,6 +298,18 @@ MESSAGES: Final = {
         messages.two_beats,
         _asks("watch", "claim_tick", "t.slot NOT IN (excluded.slot,", "-1 NOT IN (0,"),
     ),
+    Guard.SCHEDULE_ID: Shown(
+        messages.one_slot_twice,
+        lambda off, _: off.method(
+            Scheduler, "run", "{int(slot.timestamp())}", "{__import__('uuid').uuid4()}"
+        ),
+    ),
+    Guard.SCHEDULE_MOVED: Shown(
+        messages.slot_after_slot,
+        lambda off, _: off.query(
+            load_queries("schedules.sql"), "move", "AND next_at = %(slot)s"
+        ),
+    ),
 }
 ACTS: Final = {
     Guard.SIGNAL_ONCE: Shown(
@@ -327,24 +343,48 @@ ACTS: Final = {
 SHOWN: Final = LOG | CLAIMS | OUTCOMES | LEASES | MESSAGES | ACTS
 
 
+# What its scene leaves behind cannot be put right.
+OWN_DATABASE: Final = (Guard.STORE_ID,)
+
+
+@pytest.fixture(scope="module")
+def shared_database(postgres_server: str) -> Iterator[str]:
+    """A database whose functions each test puts back as they were."""
+    with fresh_database(postgres_server) as url:
+        migrate_all(url)
+        yield url
+
+
 @pytest.fixture
 def side(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    guard: Guard,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> Iterator[WorkerSide]:
+    shared = "database_url" if guard in OWN_DATABASE else "shared_database"
+    database_url = request.getfixturevalue(shared)
     with worker_side(database_url, redis_url, monkeypatch) as side:
+        side.run("TRUNCATE orch.open_saga, orch.ended_saga, orch.lease")
         monkeypatch.setattr("tasks.recovery.runtime", lambda _: side.rt)
         monkeypatch.setattr("tasks.recovery.because_of", lambda _: Because())
         monkeypatch.setattr("tasks.saga.runtime", lambda _: side.rt)
         yield side
 
 
+@pytest.fixture
+def off(side: WorkerSide, monkeypatch: pytest.MonkeyPatch) -> Iterator[Switches]:
+    switches = Switches(side.database_url, monkeypatch)
+    yield switches
+    switches.restore()
+
+
 @pytest.mark.parametrize("guard", Guard, ids=lambda guard: guard.name)
 def test_without_a_guard_something_wrong_gets_through(
-    guard: Guard, side: WorkerSide, monkeypatch: pytest.MonkeyPatch
+    guard: Guard, side: WorkerSide, off: Switches
 ) -> None:
     shown = SHOWN[guard]
     assert not shown.scene(side), "wrong although every guard is there"
-    off = Switches(side.database_url, monkeypatch)
     for other in shown.behind:
         SHOWN[other].off(off, side)
     assert not shown.scene(side), f"wrong though it is there: {guard}"

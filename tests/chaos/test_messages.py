@@ -7,7 +7,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import redis
@@ -33,11 +32,6 @@ QUEUE = "agents.default"
 WAITING_SAGAS = int(os.environ.get("WAITING_SAGAS", "1000"))
 OFF_S = 600
 MOST_MESSAGES = 8
-
-
-@pytest.fixture
-def effects(tmp_path: Path) -> Effects:
-    return Effects(tmp_path / "effects")
 
 
 def test_a_step_longer_than_the_visibility_timeout_runs_once(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -39,11 +37,6 @@ def start(stack: Stack, effects: Effects, *, workers: int = 1) -> None:
     ]
     for part in parts:
         part.wait_ready()
-
-
-@pytest.fixture
-def effects(tmp_path: Path) -> Effects:
-    return Effects(tmp_path / "effects")
 
 
 def begun(effects: Effects, saga_id: str, name: str) -> bool:
@@ -136,13 +129,6 @@ def test_a_frozen_worker_blocks_nobody_and_its_late_result_does_not_count(
         # Its effect is there twice, once for each attempt, and both are on record.
         assert effects.lines(saga_id, "do").count("s2") == 2
         assert front.status(saga_id).state is SagaState.COMPLETED
-
-
-@pytest.fixture
-def durable_servers() -> Iterator[EmbeddedServers]:
-    """Servers that keep what was committed, as in production."""
-    with EmbeddedServers() as servers:
-        yield servers
 
 
 def test_postgres_restarted_in_mid_run_loses_no_saga(

@@ -9,29 +9,19 @@ from __future__ import annotations
 import os
 import random
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 import pytest
-from sqlalchemy import NullPool, create_engine
 
-from orchestration.adapters.embedded import EmbeddedServers
 from orchestration.saga import SagaTransaction
-from tests.conftest import migrate
-from tests.support.doubled import doubling
-from tests.support.front import Front, front_door, linear, step
-from tests.support.judging import chain_is_sound, has_told, judge, noticed_after_s
-from tests.support.stack import Stack
-from tests.support.storm import Storm, is_quiet, raging
-from tests.support.waiting import wait_until
+from tests.support.front import Front, linear, step
+from tests.support.judging import chain_is_sound, judge, noticed_after_s
+from tests.support.storm import Storm
 from tests.support.world import Attempt
 
 SAGAS = int(os.environ.get("STORM_SAGAS", "200"))
 SHORT_SAGAS = 24
-LEASE_S = 4
-AGENTS = ("-I", "tests.support.effects_agents,tests.support.doubled", "-c", "2")
-CHORES = ("-I", "tests.support.doubled")
 
 ONCE = (
     "freeze_worker",
@@ -44,12 +34,6 @@ ONCE = (
     "kill_chores",
 )
 OFTEN = (*ONCE, *("kill_child",) * 7, *("kill_worker",) * 5)
-
-
-@pytest.fixture
-def servers() -> Iterator[EmbeddedServers]:
-    with EmbeddedServers() as servers:
-        yield servers
 
 
 def diamond(**options: Mapping[str, object]) -> SagaTransaction:
@@ -81,9 +65,7 @@ def run(
     for number, fault in enumerate(in_some_order(storm.dice, faults), 1):
         for transaction, fails in made[len(begun) : sagas * number // len(faults)]:
             begun[front.start(transaction)] = fails
-        getattr(storm, fault)()
-        storm.go_on()
-    storm.thaw()
+        storm.strike(fault)
     return begun
 
 
@@ -94,19 +76,6 @@ def in_some_order(dice: random.Random, faults: Sequence[str]) -> list[str]:
     order.remove("freeze_worker")
     order.insert(dice.randrange(len(order) // 3 + 1), "freeze_worker")
     return order
-
-
-def settle(storm: Storm, front: Front) -> None:
-    """Return once every saga is over and every frozen worker has told its tale."""
-    stale = [
-        one for hit in storm.hits if hit.what == "worker frozen" for one in hit.attempts
-    ]
-    wait_until(
-        lambda: all(has_told(front, attempt) for attempt in stale),
-        "those that were frozen have told how their steps ended",
-        timeout_s=120,
-    )
-    wait_until(lambda: is_quiet(storm.engine), "every saga is over", timeout_s=240)
 
 
 def report(storm: Storm, front: Front, doubles: int) -> str:
@@ -129,59 +98,28 @@ def report(storm: Storm, front: Front, doubles: int) -> str:
     )
 
 
-def weather(
-    environment: Mapping[str, str],
-    servers: EmbeddedServers,
-    make_stack: Callable[..., Stack],
-    effects: Path,
-    faults: Sequence[str],
-    sagas: int,
-) -> None:
-    environment = {
-        **environment,
-        "ORCHESTRATION_LEASE_S": str(LEASE_S),
-        "EFFECTS_FILE": str(effects),
-    }
-    seed = int(os.environ.get("STORM_SEED", random.getrandbits(32)))
-    dice = random.Random(seed)
-    print(f"\nSTORM_SEED={seed}")
-    migrate(environment)
-    stack = make_stack(environment)
-    with front_door(environment) as front, doubling(front.bus.settings):
-        # Each use opens a connection of its own: the server is restarted.
-        engine = create_engine(environment["DATABASE_URL"], poolclass=NullPool)
-        storm = Storm(stack, servers, engine, effects, AGENTS, CHORES, dice)
-        with raging(storm):
-            begun = run(storm, front, faults, sagas)
-            settle(storm, front)
-            verdict = judge(front, storm.world, begun, storm.in_flight)
-            print(f"\n{dict(verdict.states)}; {report(storm, front, verdict.doubles)}")
-            assert not verdict.faults
-            assert len(begun) == verdict.states.total() == sagas
-            assert verdict.doubles <= len(storm.in_flight)
-            assert chain_is_sound(engine)
+def weather(storm: Storm, front: Front, faults: Sequence[str], sagas: int) -> None:
+    begun = run(storm, front, faults, sagas)
+    storm.settle(front)
+    verdict = judge(front, storm.world, begun, storm.in_flight)
+    print(f"{dict(verdict.states)}; {report(storm, front, verdict.doubles)}")
+    assert not verdict.faults
+    assert len(begun) == verdict.states.total() == sagas
+    assert verdict.doubles <= len(storm.in_flight)
+    assert chain_is_sound(storm.engine)
 
 
 @pytest.mark.timeout(280)
 def test_a_short_storm_loses_nothing_and_leaves_nothing(
-    servers: EmbeddedServers, make_stack: Callable[..., Stack], tmp_path: Path
+    storm: Storm, front: Front
 ) -> None:
-    environment = servers.environment
-    effects = tmp_path / "effects"
-    weather(environment, servers, make_stack, effects, ONCE, SHORT_SAGAS)
+    weather(storm, front, ONCE, SHORT_SAGAS)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+@pytest.mark.parametrize("storm", ["redis", "rabbitmq"], indirect=True)
 def test_no_saga_is_lost_and_no_effect_is_left_in_a_storm(
-    broker: str,
-    servers: EmbeddedServers,
-    make_stack: Callable[..., Stack],
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    storm: Storm, front: Front
 ) -> None:
-    environment = servers.environment
-    if broker == "rabbitmq":
-        environment["CELERY_BROKER_URL"] = request.getfixturevalue("rabbitmq_url")
-    weather(environment, servers, make_stack, tmp_path / "effects", OFTEN, SAGAS)
+    weather(storm, front, OFTEN, SAGAS)

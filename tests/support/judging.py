@@ -28,8 +28,13 @@ __all__ = [
 _TOLD = {
     "do": ("STEP_COMPLETED", "STEP_FAILED", "STEP_TIMED_OUT", "STEP_UNKNOWN"),
     "undo": ("STEP_COMPENSATED", "STEP_COMPENSATION_FAILED"),
+    "probe": ("STEP_PROBED", "STEP_PROBE_FAILED"),
 }
-_BEGAN = {"do": "STEP_STARTED", "undo": "STEP_COMPENSATION_STARTED"}
+_BEGAN = {
+    "do": "STEP_STARTED",
+    "undo": "STEP_COMPENSATION_STARTED",
+    "probe": "STEP_PROBE_STARTED",
+}
 
 
 @dataclass(slots=True)
@@ -167,6 +172,19 @@ def taken_over_after_s(front: Front, attempt: Attempt, since: datetime) -> float
         if event.type == _BEGAN[attempt.direction] and key == sought:
             return (event.recorded_at - since).total_seconds()
     return None
+
+
+def told(front: Front, saga_id: str) -> str:
+    """Return a saga's history for people, a line for each event."""
+    return "\n".join(
+        f"{event.version:3} {event.recorded_at:%H:%M:%S.%f} {event.type} "
+        + " ".join(
+            f"{key}={event.data[key]}"
+            for key in ("step", "direction", "attempt", "round", "for", "error", "by")
+            if key in event.data
+        )
+        for event in front.history(saga_id)
+    )
 
 
 def chain_is_sound(engine: Engine) -> bool:

@@ -7,6 +7,7 @@ from the database while it stands still.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ import redis
 from sqlalchemy import Engine
 
 from orchestration.adapters.embedded import EmbeddedServers
+from tests.support.front import Front
+from tests.support.judging import has_told, told
 from tests.support.stack import Stack, Started
 from tests.support.waiting import wait_until
 from tests.support.world import Attempt, World
@@ -38,6 +41,7 @@ LEFT JOIN (
 _OPEN = """
 SELECT (SELECT count(*) FROM orch.open_saga) + (SELECT count(*) FROM orch.lease)
 """
+_SOME_OPEN = "SELECT saga_id FROM orch.open_saga ORDER BY started_at LIMIT 5"
 # Long enough for a machine that does much else, too.
 _PATIENCE_S = 90.0
 
@@ -71,6 +75,24 @@ def is_quiet(engine: Engine) -> bool:
         return not connection.exec_driver_sql(_OPEN).scalar()
 
 
+def unfinished(engine: Engine) -> list[str]:
+    """Return the ids of a few sagas that are open."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(_SOME_OPEN).fetchall()
+    return [row[0] for row in rows]
+
+
+@contextlib.contextmanager
+def _telling(sagas: Callable[[], list[str]], front: Front) -> Iterator[None]:
+    """Show the histories of sagas if the block waits in vain."""
+    try:
+        yield
+    except AssertionError:
+        for saga_id in sagas():
+            print(f"\nsaga {saga_id}\n{told(front, saga_id)}")
+        raise
+
+
 def processes_of(worker: Started) -> list[psutil.Process]:
     """Return a worker's head and its children, head first."""
     head = psutil.Process(worker.pid)
@@ -92,6 +114,7 @@ class Storm:
     Attributes:
         agents: Arguments of each worker that hosts agents.
         chores_arguments: Of the chores worker.
+        seed: Of the dice; STORM_SEED sets it.
         frozen: Processes of the workers that stand still, by the workers' names.
     """
 
@@ -101,12 +124,21 @@ class Storm:
     effects: Path
     agents: tuple[str, ...]
     chores_arguments: tuple[str, ...] = ()
-    dice: random.Random = field(default_factory=random.Random)
+    seed: int = field(
+        default_factory=lambda: int(
+            os.environ.get("STORM_SEED", random.getrandbits(32))
+        )
+    )
+    dice: random.Random = field(init=False)
     workers: list[Started] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     frozen: dict[str, list[psutil.Process]] = field(default_factory=dict)
     chores: Started = field(init=False)
     beat: Started = field(init=False)
+
+    def __post_init__(self) -> None:
+        print(f"\nSTORM_SEED={self.seed}")
+        self.dice = random.Random(self.seed)
 
     def start(self, workers: int = 2) -> None:
         self.workers = [
@@ -135,6 +167,28 @@ class Storm:
             timeout_s=_PATIENCE_S,
         )
 
+    def strike(self, *faults: str) -> None:
+        """Strike with each in turn, and let the work go on after it."""
+        for fault in faults:
+            getattr(self, fault)()
+            self.go_on()
+
+    def settle(self, front: Front) -> None:
+        """Return once every saga is over, and all that was frozen has told its tale."""
+        self.thaw()
+        frozen = [hit for hit in self.hits if hit.what == "worker frozen"]
+        stale = [one for hit in frozen for one in hit.attempts]
+        with _telling(lambda: [one.saga_id for one in stale], front):
+            wait_until(
+                lambda: all(has_told(front, attempt) for attempt in stale),
+                f"those that were frozen tell how their steps ended: {stale}",
+                timeout_s=_PATIENCE_S,
+            )
+        with _telling(lambda: unfinished(self.engine), front):
+            wait_until(
+                lambda: is_quiet(self.engine), "every saga is over", timeout_s=240.0
+            )
+
     # --- faults
 
     def kill_child(self) -> None:
@@ -159,6 +213,8 @@ class Storm:
 
     def thaw(self) -> None:
         """Resume what is frozen, once others have taken over what it held."""
+        if not self.frozen:
+            return
         stale = frozenset().union(
             *(hit.attempts for hit in self.hits if hit.what == "worker frozen")
         )
@@ -208,6 +264,10 @@ class Storm:
     def _nothing(self) -> tuple[datetime, frozenset[Attempt]]:
         return held(self.engine, "nobody")
 
+    def _dead(self) -> frozenset[Attempt]:
+        """Return the attempts whose processes were killed."""
+        return frozenset().union(*(hit.attempts for hit in self.hits if hit.lost))
+
     def _awake(self) -> list[Started]:
         return [one for one in self.workers if one.name not in self.frozen]
 
@@ -220,6 +280,7 @@ class Storm:
             processes = processes_of(worker)
             _each(processes, psutil.Process.suspend)
             at, attempts = held(self.engine, f"{worker.name}@%")
+            attempts -= self._dead()  # of children of it that were killed before
             if attempts:
                 caught.append((worker, at, attempts))
             else:
@@ -250,7 +311,7 @@ class Storm:
 
 @contextlib.contextmanager
 def raging(storm: Storm) -> Iterator[Storm]:
-    """Start a storm's workers; whatever happens, nothing is left frozen."""
+    """Start a storm's workers, and stop them; whatever happens, none stays frozen."""
     storm.start()
     try:
         yield storm
@@ -258,3 +319,4 @@ def raging(storm: Storm) -> Iterator[Storm]:
         while storm.frozen:
             _, processes = storm.frozen.popitem()
             _each(processes, psutil.Process.resume)
+        storm.stack.close()

@@ -26,10 +26,11 @@ _OURS = ("orchestration.", "tasks.", "tests.")
 
 @dataclass(slots=True)
 class Switches:
-    """The switches of one test; what they change is restored, or dropped, after it."""
+    """The switches of one test; ``restore`` turns those in the database on again."""
 
     database_url: str
     monkeypatch: pytest.MonkeyPatch
+    _functions: dict[str, str] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
     _current: dict[str, Any] = field(default_factory=dict)
 
@@ -76,7 +77,14 @@ class Switches:
         with self._sql() as cursor:
             cursor.execute("SELECT pg_get_functiondef(%s::regproc)", (name,))
             (text,) = cursor.fetchone()
+            self._functions.setdefault(name, text)
             cursor.execute(_replaced(text, old, new, name, times))
+
+    def restore(self) -> None:
+        """Put the database's functions back as they were."""
+        with self._sql() as cursor:
+            for text in self._functions.values():
+                cursor.execute(text)
 
     def run(self, statement: str) -> None:
         """Run any statement as the database's owner."""

@@ -13,7 +13,7 @@ __all__ = ["Attempt", "Effect", "World"]
 
 
 class Attempt(NamedTuple):
-    """One attempt at a step's doing (``do``) or undoing (``undo``)."""
+    """One attempt at a step's doing (``do``), its ``undo`` or its ``probe``."""
 
     saga_id: str
     step: str
@@ -54,8 +54,10 @@ class Effect:
     @property
     def of_attempt(self) -> Attempt:
         """The attempt that it belongs to."""
-        direction = "undo" if self.what in ("unbegin", "undo") else "do"
-        return Attempt(self.saga_id, self.step, direction, self.attempt)
+        direction = {"unbegin": "undo", "undo": "undo", "probe": "probe"}
+        return Attempt(
+            self.saga_id, self.step, direction.get(self.what, "do"), self.attempt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,10 @@ class World:
 
     def doubled(self) -> list[list[Attempt]]:
         """Return the attempts that took one effect more than once, key by key."""
-        by_key: dict[tuple[str, str, str, int], list[Attempt]] = defaultdict(list)
+        by_key: dict[str, list[Attempt]] = defaultdict(list)
         for effect in self.effects:
             if effect.what in ("do", "undo"):
-                key = (effect.saga_id, effect.step, effect.what, effect.round)
-                by_key[key].append(effect.of_attempt)
+                by_key[effect.key].append(effect.of_attempt)
         return [attempts for attempts in by_key.values() if len(attempts) > 1]
 
     def last_of(self, pid: int) -> Effect | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from orchestration.adapters.saga_records import (
-    Because,
-)
+from orchestration.adapters.saga_records import Because
 from orchestration.core.saga.outcomes import Succeeded
 from orchestration.saga import SagaStep, SagaTransaction
 from tests.chaos.scenes.common import (
     FOR_GOOD,
     WHO,
     announce,
+    sagas_of,
 )
 from tests.support.front import linear, step
 from tests.support.worker_side import WorkerSide
@@ -38,18 +37,12 @@ def cancel_twice(side: WorkerSide) -> bool:
 
 def undone_with_its_parent(side: WorkerSide) -> bool:
     """The parent asks for its child to do it, and again to undo it."""
-    before = _sagas(side)
+    before = sagas_of(side)
     parent, _ = _with_child_done(side)
     side.rt.attendant.attend(parent, Because())
     side.close(side.open(parent, "last"), FOR_GOOD)
     side.rt.attendant.attend(parent, Because())
-    return _sagas(side) - before > 2
-
-
-def _sagas(side: WorkerSide) -> int:
-    row = side.row("SELECT count(*) FROM es.streams WHERE category = 'saga'")
-    assert row is not None
-    return int(row[0])
+    return sagas_of(side) - before > 2
 
 
 def _with_child_done(side: WorkerSide) -> tuple[str, str]:

@@ -64,3 +64,10 @@ def announce(side: WorkerSide) -> None:
         " ('w', 'action', 'agent-effects/work', 'default'),"
         " ('w', 'action', 'agent-effects/unwork', 'default') ON CONFLICT DO NOTHING"
     )
+
+
+def sagas_of(side: WorkerSide) -> int:
+    """Return how many sagas have ever begun."""
+    row = side.row("SELECT count(*) FROM es.streams WHERE category = 'saga'")
+    assert row is not None
+    return int(row[0])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from orchestration.adapters.saga_records import (
     Because,
 )
+from orchestration.adapters.schedules import SagaSchedule, Schedules
 from orchestration.core.saga.outcomes import Failed, Succeeded
+from orchestration.engine.scheduling import Scheduler
 from orchestration.saga import SagaTransaction
 from tests.chaos.scenes.common import (
     WHO,
+    announce,
+    sagas_of,
 )
-from tests.support.front import step
+from tests.support.front import linear, step
 from tests.support.worker_side import WorkerSide
 
 
@@ -112,3 +117,41 @@ def two_beats(side: WorkerSide) -> bool:
     tick = str(uuid4())
     watch = side.rt.watch
     return watch.claim_tick(tick, 86_400) and watch.claim_tick(tick, 86_400)
+
+
+def one_slot_twice(side: WorkerSide) -> bool:
+    """Two who look at a schedule at once start its saga."""
+    scheduler, schedule, now = _due_schedule(side)
+    before = sagas_of(side)
+    for _ in range(2):
+        scheduler.run(schedule, now, Because())
+    return sagas_of(side) - before > 1
+
+
+def slot_after_slot(side: WorkerSide) -> bool:
+    """One who looked first writes last, when others are a slot further."""
+    scheduler, schedule, now = _due_schedule(side)
+    scheduler.run(schedule, now, Because())
+    side.run(
+        "UPDATE orch.schedule SET next_at = next_at + interval '1 h' WHERE name = %s",
+        schedule.name,
+    )
+    next_at = "SELECT next_at FROM orch.schedule WHERE name = %s"
+    before = side.row(next_at, schedule.name)
+    scheduler.run(schedule, now, Because())
+    return side.row(next_at, schedule.name) != before
+
+
+def _due_schedule(side: WorkerSide) -> tuple[Scheduler, SagaSchedule, datetime]:
+    announce(side)
+    scheduler = Scheduler(Schedules(side.rt.db), side.rt.desk.door)
+    name = f"s{uuid4().hex}"
+    scheduler.add(name, linear(1), {}, every_s=3_600, cron=None, first_at=None)
+    side.run(
+        "UPDATE orch.schedule SET next_at = clock_timestamp() - interval '1 s'"
+        " WHERE name = %s",
+        name,
+    )
+    due = scheduler.schedules.due(100)
+    [(schedule, now)] = [one for one in due if one[0].name == name]
+    return scheduler, schedule, now
