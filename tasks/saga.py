@@ -84,7 +84,7 @@ def cancel(self: Task, saga_id: str, why: str = "", by: str = "") -> str:
 
 
 @app.task(name=SAGA_STEP, bind=True, max_retries=None)
-def step(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str:  # noqa: ANN401
+def step(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str | None:  # noqa: ANN401
     """Do one step; return the hint for the next in the chain."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.DO)
 
@@ -94,20 +94,20 @@ def compensate(
     self: Task,
     hint: Hint | None = None,
     **message: Any,  # noqa: ANN401
-) -> Hint | str:
+) -> Hint | str | None:
     """Undo one step; return the hint for the next in the chain."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.UNDO)
 
 
 @app.task(name=SAGA_PROBE, bind=True, max_retries=None)
-def probe(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str:  # noqa: ANN401
+def probe(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str | None:  # noqa: ANN401
     """Ask an agent what became of a step of unknown outcome."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.PROBE)
 
 
 def _attempt(
     task: Task, hint: Hint | None, message: StepMessage, direction: Direction
-) -> Hint | str:
+) -> Hint | str | None:
     rt = runtime(app)
     saga_id, agent_id = message["saga_id"], message["agent_id"]
     if find_action(agent_id, message["action"]) is None:
@@ -162,7 +162,7 @@ def _close(
 
 def _go_on(
     task: Task, rt: Runtime, claimed: Claimed, decision: Decision, ended: Ended
-) -> Hint | str:
+) -> Hint | str | None:
     """Send what follows, by the chain's own tail if that is what follows."""
     if decision.is_late:
         rt.recorder.send(decision)  # of an effect that has to be undone once more

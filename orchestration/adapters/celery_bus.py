@@ -80,8 +80,15 @@ def make_producer(settings: Settings) -> Celery:
     return app
 
 
-def hint_for(view: SagaView, step: str, direction: Direction, now: datetime) -> Hint:
-    """Return what a message about ``step`` tells of the saga as it stands."""
+def hint_for(
+    view: SagaView, step: str, direction: Direction, now: datetime
+) -> Hint | None:
+    """Return what a message about ``step`` tells of the saga as it stands.
+
+    A hint leads to a first attempt only: for another it would be in vain, hence None.
+    """
+    if view.phase(step, direction).attempt:
+        return None
     check_at = check_after_claim(view, step, direction, now)
     return Hint(
         version=view.version,
@@ -146,10 +153,7 @@ class StepSender:
     def _line(
         self, view: SagaView, names: Sequence[str], direction: Direction
     ) -> Signature:
-        # A hint leads to a first attempt only: for another it would be in vain.
-        is_first = not view.phase(names[0], direction).attempt
-        now = self._clock.now()
-        hint = hint_for(view, names[0], direction, now) if is_first else None
+        hint = hint_for(view, names[0], direction, self._clock.now())
         first = self._step(view, names[0], direction, args=(hint,))
         # The others get theirs from the step before them: it is what that returns.
         rest = [self._step(view, name, direction, args=()) for name in names[1:]]

@@ -101,10 +101,8 @@ class MemoryQueue:
         self, view: SagaView, names: Sequence[str], direction: Direction
     ) -> Message:
         first, *rest = (self._step(view, name, direction) for name in names)
-        if not view.phase(names[0], direction).attempt:
-            hint = hint_for(view, names[0], direction, self._clock.now())
-            first = replace(first, hint=hint)
-        return replace(first, tail=tuple(rest))
+        hint = hint_for(view, names[0], direction, self._clock.now())
+        return replace(first, hint=hint, tail=tuple(rest))
 
     def _step(self, view: SagaView, name: str, direction: Direction) -> Message:
         definition = view.plan.by_name[name]

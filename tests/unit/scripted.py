@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestration.core.saga.decide import Decision, Refusal, advance, claim, settle
-from orchestration.core.saga.events import NewFact, SagaEvent
-from orchestration.core.saga.fold import apply
-from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
+from orchestration.core.saga.events import EventType, NewFact, SagaEvent
+from orchestration.core.saga.fold import apply, fold
+from orchestration.core.saga.model import (
+    Direction,
+    SagaStep,
+    SagaTransaction,
+    definition_hash,
+)
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
-from tests.unit.simulator import ERROR, T0, view_of
+from orchestration.core.saga.view import SagaView
 
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+ERROR = {"type": "ValueError", "message": "no"}
 DO, UNDO = Direction.DO, Direction.UNDO
 OK = Succeeded({})
 RETRYABLE = Failed(ERROR)
@@ -28,6 +35,24 @@ def step(name: str, *after: str, **options: Any) -> SagaStep:
 
 def saga(*steps: SagaStep, **options: Any) -> SagaTransaction:
     return SagaTransaction("t", steps, transaction_id="t", **options)
+
+
+def begun(transaction: SagaTransaction, **initial_data: object) -> SagaEvent:
+    """Return the first event of a saga."""
+    definition = transaction.to_json()
+    data = {
+        "definition": definition,
+        "definition_hash": definition_hash(definition),
+        "initial_data": initial_data,
+    }
+    return SagaEvent(1, EventType.SAGA_STARTED, data, T0)
+
+
+def view_of(transaction: SagaTransaction, **initial_data: object) -> SagaView:
+    """Return a saga that has just begun."""
+    view = fold(transaction.transaction_id, [begun(transaction, **initial_data)])
+    assert view is not None
+    return view
 
 
 class Script:

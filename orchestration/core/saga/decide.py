@@ -167,10 +167,11 @@ def settle(
     after = record(view, late, now)
     # Recording it sets the saga's next look anew: it must not be lost by that.
     following = advance(after, now, before=view)
-    if after.undo == view.undo:
+    if evolve(after, version=view.version, late=view.late) == view:
         look_at = now if following.facts else following.check_at
         return Decision(facts=(late,), view=after, check_at=look_at, is_late=True)
-    # It landed after its undo, which therefore is to be done once more.
+    # It landed after its undo, which therefore is to be done once more, or after its
+    # step was said to have failed.
     return evolve(following, facts=(late, *following.facts), is_late=True)
 
 

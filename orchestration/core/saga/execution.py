@@ -144,9 +144,11 @@ def _awaited(view: SagaView) -> str | None:
         return None
     if view.lacks_locks:
         return f"the locks {', '.join(view.transaction.locks)}"
+    # What turned to undoing has no use for a signal any more.
+    sides = (view.undo,) if view.state in _UNDONE else (view.do, view.undo)
     waits = [
         " ".join(pair)
-        for side in (view.do, view.undo)
+        for side in sides
         for phase in side.values()
         if phase.status is PhaseStatus.AWAITING
         for pair in phase.awaits.items()
@@ -199,7 +201,8 @@ def _unresolved(view: SagaView, undone: tuple[str, ...]) -> tuple[str, ...]:
         unknown += (
             name
             for name, phase in view.do.items()
-            if phase.status is PhaseStatus.WAITING and phase.is_doubtful
+            if phase.is_doubtful
+            and phase.status in (PhaseStatus.WAITING, PhaseStatus.IDLE)
         )
     return tuple(name for name in unknown if name not in undone)
 

@@ -174,7 +174,7 @@ def _open_phase(view: SagaView, event: SagaEvent, direction: Direction) -> Phase
 
 
 def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaView:
-    """Remember a late result; an effect that landed after its undo is undone again."""
+    """Remember a late result; an effect that nobody counts on is undone."""
     data, step = event.data, event.step
     attempt = (step, direction, data["attempt"], data["round"])
     view = evolve(view, late=view.late | {attempt})
@@ -183,12 +183,54 @@ def _too_late(view: SagaView, event: SagaEvent, direction: Direction) -> SagaVie
     done, undone = view.do_of(step), view.undo_of(step)
     settled = undone.status in (PhaseStatus.DONE, PhaseStatus.SKIPPED)
     if not (settled or undone.is_open):
-        return view
+        return _did_not_fail(view, event, done)
     if done.output is None and "output" in data:
         # What it returned may be what the undo needs to find the effect.
         view = view.with_phase(step, Direction.DO, evolve(done, output=data["output"]))
     again = undone.anew(next_round=True) if settled else evolve(undone, repeats=True)
-    view = view.with_phase(step, Direction.UNDO, again)
+    return _undoing_again(view.with_phase(step, Direction.UNDO, again), event)
+
+
+def _did_not_fail(view: SagaView, event: SagaEvent, done: Phase) -> SagaView:
+    """Take back that a step had no effect, as its last attempt or its probe said."""
+    step, data = event.step, event.data
+    if done.round != data["round"] or done.status not in _MAY_BE_WRONG:
+        return view
+    is_turned = view.state in _TURNED
+    done = evolve(done, is_doubtful=True)
+    if done.status is PhaseStatus.FAILED:
+        done = evolve(
+            done,
+            status=PhaseStatus.UNKNOWN,
+            output=data.get("output"),
+            is_denied=done.is_denied and is_turned,
+        )
+    view = view.with_phase(step, Direction.DO, done)
+    definition = view.plan.by_name[step]
+    if (
+        not is_turned  # what is decided next reckons with it
+        or definition.is_pivot  # a person decides, or nobody
+        or not definition.can_be_undone
+        or any(step in wave for wave in view.waves)
+    ):
+        return view
+    return _undoing_again(evolve(view, waves=(*view.waves, (step,))), event)
+
+
+_MAY_BE_WRONG = (
+    PhaseStatus.FAILED,
+    PhaseStatus.WAITING,
+    PhaseStatus.IDLE,
+    PhaseStatus.RUNNING,
+)
+_TURNED = (
+    SagaState.COMPENSATING,
+    SagaState.COMPENSATED,
+    SagaState.COMPENSATION_FAILED,
+)
+
+
+def _undoing_again(view: SagaView, event: SagaEvent) -> SagaView:
     if view.state in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
         view = evolve(view, turned_at=event.recorded_at, turned=event.version)
         return evolve(view, state=SagaState.COMPENSATING, ended_at=None)

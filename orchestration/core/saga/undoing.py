@@ -26,11 +26,11 @@ _SETTLED = (PhaseStatus.DONE, PhaseStatus.SKIPPED, PhaseStatus.FAILED)
 def compensation_plan(view: SagaView) -> NewFact:
     """Return the fact that turns a saga to undoing, with its plan."""
     strategy = CompensationStrategy(view.transaction.compensation_strategy)
-    # Waiting for another attempt after a lost one: it may have taken effect.
+    # About to be tried again after a lost attempt: that may have taken effect.
     waiting = [
         name
         for name, phase in view.do.items()
-        if phase.status is PhaseStatus.WAITING and phase.is_doubtful
+        if phase.is_doubtful and phase.status in (PhaseStatus.WAITING, PhaseStatus.IDLE)
     ]
     denied = [name for name, phase in view.do.items() if phase.is_denied]
     pivot = {name for name in denied if view.plan.by_name[name].is_pivot}
