@@ -21,9 +21,7 @@ def worker_config() -> dict[str, Any]:
         # process is killed; the claim in Postgres makes coming back harmless.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
-        # One message in work and one at hand for each process. A message that waits
-        # behind a long step too long is sent again, and another worker claims it.
-        "worker_prefetch_multiplier": 2,
+        "worker_prefetch_multiplier": 1,
         # A late acknowledgement that is lost brings the message back: harmless too.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_soft_shutdown_timeout": 0.0,

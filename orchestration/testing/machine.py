@@ -190,9 +190,10 @@ class Machine:
             self.sweeper.expire(lease, because)
         for saga_id, is_unsent in self.watch.claim_due(_PER_SWEEP):
             self.sweeper.look(saga_id, because, is_unsent=is_unsent)
-        for saga_id, step in self.index.due_letters(_PER_SWEEP):
+        for due in self.index.due_letters(_PER_SWEEP):
+            who = Who("the sweep", "again")
             try:
-                self.desk.retry(saga_id, Who("the sweep", "again"), from_step=step)
+                self.desk.retry(due.saga_id, who, from_step=due.step)
             except SagaActRefused:
                 continue  # somebody else has settled it
 

@@ -98,6 +98,7 @@ class Tables:
         leases: Who holds which attempt, by saga, step and direction.
         waits: Since when which saga waits for which lock, by lock and saga.
         rates: When an agent of limited rate may next be called.
+        asked_at: When the last of those who wait for an agent is to ask again.
         ticks: The slot of each schedule that was last run.
     """
 
@@ -113,6 +114,7 @@ class Tables:
     notices: dict[int, tuple[Notice, datetime]] = field(default_factory=dict)
     attributes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rates: dict[str, datetime] = field(default_factory=dict)
+    asked_at: dict[str, datetime] = field(default_factory=dict)
     ticks: dict[str, int] = field(default_factory=dict)
 
     def change(self, saga_id: str, **columns: Any) -> None:  # noqa: ANN401
@@ -136,14 +138,23 @@ class Tables:
         """Return how long an agent may not be called yet; ``orch.agent_wait``."""
         now = self.clock.now()
         held = [r for r in self.leases.values() if r.agent == agent and r.until > now]
+        soonest, gap = None, timedelta()
         if at_most is not None and len(held) >= at_most:
-            return timedelta(seconds=0.25)
+            soonest, gap = now + timedelta(seconds=0.25), timedelta(seconds=0.05)
+        elif per_s is not None and self.rates.get(agent, now) > now:
+            soonest, gap = self.rates[agent], timedelta(seconds=0.5 / per_s)
+        if soonest is not None:
+            asked = self.asked_at.get(agent)
+            if asked is not None:
+                soonest = max(soonest, min(asked + gap, now + timedelta(seconds=5)))
+            self.rates.setdefault(agent, now)
+            self.asked_at[agent] = soonest
+            return soonest - now
         if per_s is not None:
             between = timedelta(seconds=1 / per_s)
             free_at = self.rates.get(agent, now)
-            if free_at > now:
-                return free_at - now
             self.rates[agent] = max(free_at, now - between) + between
+            self.asked_at.setdefault(agent, now)
         return timedelta()
 
     def take_locks(self, saga_id: str, names: Iterable[str]) -> list[int] | None:

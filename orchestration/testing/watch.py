@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from orchestration.adapters.saga_index import DeadLetter, Notice, SagaSummary
+from orchestration.adapters.saga_index import (
+    DeadLetter,
+    DueLetter,
+    Notice,
+    SagaSummary,
+)
 from orchestration.adapters.saga_records import Lease
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.view import SagaView
@@ -177,22 +182,26 @@ class MemoryIndex:
         found.sort(key=lambda one: (one.since, one.saga_id, one.step))
         return tuple(found[:limit])
 
-    def due_letters(self, limit: int) -> tuple[tuple[str, str], ...]:
-        """Return saga and step of undos to be tried again now."""
+    def due_letters(self, limit: int) -> tuple[DueLetter, ...]:
+        """Return undos to be tried again now."""
         letters, now = self.tables.letters, self.tables.clock.now()
         times = [(row.next_try_at, key) for key, row in letters.items()]
         due = sorted((at, k) for at, k in times if at is not None and at <= now)
         for _, key in due[:limit]:
             letters[key] = replace(letters[key], next_try_at=now + _PUT_OFF)
-        return tuple(key for _, key in due[:limit])
+        return tuple(DueLetter(*key, letters[key].tries) for _, key in due[:limit])
 
     def due_notices(self, limit: int) -> tuple[Notice, ...]:
         """Return words to deliver now; what is not dropped comes again, later."""
         notices, now = self.tables.notices, self.tables.clock.now()
-        due = sorted((at, i) for i, (_, at) in notices.items() if at <= now)[:limit]
+        first: dict[str, int] = {}
+        for number in sorted(notices):  # of each saga the oldest only
+            first.setdefault(notices[number][0].saga_id, number)
+        due = sorted((notices[i][1], i) for i in first.values())
+        due = [(at, i) for at, i in due if at <= now][:limit]
         for _, number in due:
             notice = notices[number][0]
-            wait = timedelta(seconds=5) * 2 ** min(notice.tries, 10)
+            wait = timedelta(seconds=10) * 2 ** min(notice.tries, 6)
             notices[number] = replace(notice, tries=notice.tries + 1), now + wait
         return tuple(notices[number][0] for _, number in due)
 

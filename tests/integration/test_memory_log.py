@@ -320,7 +320,7 @@ def test_a_decision_about_a_saga_that_is_over_is_told_so_or_in_conflict(
 
 @pytest.mark.parametrize(
     ("limit", "wait_ms"),
-    [(AgentLimit("busy", max_concurrent=2), 250), (AgentLimit("busy", None, 4.0), 250)],
+    [(AgentLimit("busy", max_concurrent=2), 250), (AgentLimit("busy", None, 4.0), 375)],
 )
 def test_an_agent_is_given_no_more_than_its_limit(
     scene: Scene, limit: AgentLimit, wait_ms: int
@@ -434,8 +434,11 @@ def test_a_failed_undo_is_tried_again_less_and_less_often_and_then_left(
     assert letters(scene, view)[0] == ("a", 0, now + timedelta(seconds=300))
     assert scene.index.due_letters(10) == ()
     scene.clock.advance(seconds=300)
-    due = [(view.saga_id, "a"), (view.saga_id, "b")]
-    assert sorted(scene.index.due_letters(10)) == due
+    due = scene.index.due_letters(10)
+    assert {(one.saga_id, one.step) for one in due} == {
+        (view.saga_id, "a"),
+        (view.saga_id, "b"),
+    }
     assert scene.index.due_letters(10) == ()  # for a minute
     for tries, wait_s in ((1, 600), (2, 1_200), (3, None)):
         scene.ask(scene.log.view(view.saga_id), signalled(str(tries)), beside=beside)
@@ -458,15 +461,16 @@ def test_notices_come_again_until_they_are_dropped(scene: Scene) -> None:
     scene.ask(view, signalled("one"), beside={"notice": {"error": GONE}})
     view = scene.log.view(view.saga_id)
     scene.ask(view, signalled("two"), beside={"notice": {"error": None}})
-    first, second = sorted(scene.index.due_notices(10), key=lambda n: n.notice_id)
-    assert (first.error, second.error, second.version) == (GONE, None, 3)
-    assert scene.index.due_notices(10) == ()
+    [first] = scene.index.due_notices(10)  # words of one saga keep their order
+    assert (first.error, scene.index.due_notices(10)) == (GONE, ())
     scene.index.drop_notice(first)
-    scene.clock.advance(seconds=5)
-    [again] = scene.index.due_notices(10)
-    assert (again.notice_id, again.tries) == (second.notice_id, 2)
+    [second] = scene.index.due_notices(10)
+    assert (second.error, second.version) == (None, 3)
     scene.clock.advance(seconds=9)
     assert scene.index.due_notices(10) == ()
+    scene.clock.advance(seconds=1)
+    [again] = scene.index.due_notices(10)
+    assert (again.notice_id, again.tries) == (second.notice_id, 2)
 
 
 def test_a_parent_is_looked_at_when_its_child_comes_to_a_stand(scene: Scene) -> None:
