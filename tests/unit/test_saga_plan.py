@@ -125,3 +125,8 @@ def test_a_cycle_behind_a_tail_is_found_and_closed() -> None:
         "b",
     )
     assert find_cycle({"a": ("elsewhere",)}) == ()
+
+
+def test_an_instance_of_a_mapped_step_calls_the_steps_action() -> None:
+    plan = Plan((SagaStep("each", "agent", map="items"),)).expanded("each", 2)
+    assert [plan.by_name[f"each[{n}]"].action_name for n in range(2)] == ["each"] * 2

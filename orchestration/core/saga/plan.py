@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from orchestration.core.saga.model import SagaStep
+from orchestration.core.saga.model import Direction, SagaStep
 
 __all__ = ["MAX_STRETCH", "Plan", "find_cycle"]
 
@@ -44,7 +44,10 @@ class Plan:
         steps: list[SagaStep] = []
         for step in self.steps:
             if step.name == name:
-                made = replace(base, map=None, when=None, depends_on=before)
+                action = base.target(Direction.DO)  # whatever the instance's name
+                made = replace(
+                    base, action=action, map=None, when=None, depends_on=before
+                )
                 steps += (replace(made, name=one) for one in names)
                 steps.append(replace(base, depends_on=(*before, *names)))
             else:
