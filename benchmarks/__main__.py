@@ -27,6 +27,7 @@ from sqlalchemy import create_engine, text
 
 from benchmarks._bench import Bench, fsync_ms
 from orchestration.adapters.embedded import EmbeddedServers
+from orchestration.cli.stack import stoppable
 
 LATEST = Path(__file__).parent / "latest.json"
 
@@ -113,7 +114,7 @@ def main() -> None:
     """Run the suites that the arguments name, or all of them."""
     given = arguments()
     console = Console()
-    with servers() as running:
+    with stoppable(), servers() as running:
         bench = Bench(
             database_url=running.database_url,
             redis_url=running.redis_url,

@@ -4,10 +4,9 @@ Five steps that do nothing, prefork with two processes, Postgres with fsync on, 
 product as shipped: worker, chores worker and beat. Machines differ, so the ratios
 count: all sides of a row are measured in turns, in short rounds, and the median of
 each side is taken, so that other work on the machine disturbs all alike. The processes
-of a side whose turn it is not are idle, which takes them a hundredth of a processor.
-Every side is started by the same number of producers at a time, and timed from the
-first start to the last end. Where the peer is a limit, the ratio says how much of it is
-used.
+of a side whose turn it is not are held still. Every side is started by the same number
+of producers at a time, and timed from the first start to the last end. Where the peer
+is a limit, the ratio says how much of it is used.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from benchmarks._bench import Bench, Row, fresh_database, fsync_ms
 from benchmarks._sides.chain import bare_chain
 from benchmarks._sides.cpu import used_s
 from benchmarks._sides.ours import branches, five, migrate, opened, ours
-from benchmarks._sides.side import Side, missing
+from benchmarks._sides.side import Side, frozen, missing
 from benchmarks._sides.stored import store_ended
 
 __all__ = ["run"]
@@ -144,9 +143,10 @@ def _in_turns(bench: Bench, sides: Sequence[Side]) -> dict[str, float]:
         for nth in range(1, rounds + 1):
             heard = [f"round {nth}: fsync {fsync_ms()} ms"]
             for name, runner in runners.items():
-                before_s = used_s()
-                rates[name].append(runner.rate(count))
-                cpu_ms = 1_000 * (used_s() - before_s) / count
+                with frozen(one for one in runners.values() if one is not runner):
+                    before_s = used_s()
+                    rates[name].append(runner.rate(count))
+                    cpu_ms = 1_000 * (used_s() - before_s) / count
                 heard.append(f"{name} {rates[name][-1]:.1f}/s ({cpu_ms:.1f} ms)")
             print(" · ".join(heard))
     return {name: median(values) for name, values in rates.items()}

@@ -43,7 +43,8 @@ def bare_chain(name: str, *, events: bool = False) -> Side:
 
 
 class _Chain:
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, worker: int) -> None:
+        self.heads = (worker,)
         self._threads = Threads()
         self._redis = redis.Redis.from_url(redis_url)
         self._results: list[AsyncResult] = []
@@ -85,7 +86,7 @@ def _open(bench: Bench, *, events: bool) -> Iterator[_Chain]:
     environment = {"CELERY_BROKER_URL": broker_url, "CELERY_RESULT_BACKEND": result_url}
     with processes(broker_url, result_url) as supervisor:
         words = ["worker", "-c", "2", "-n", "chain@%h", *["-E"] * events]
-        start_celery(supervisor, "chain", __name__, *words, env=environment)
+        pid = start_celery(supervisor, "chain", __name__, *words, env=environment)
         wait_for_nodes(broker_url, 1)
-        with closing(_Chain(result_url)) as runner:
+        with closing(_Chain(result_url, pid)) as runner:
             yield runner

@@ -42,6 +42,9 @@ def dbos(name: str) -> Side:
 
 
 class _Process:
+    # Not held still: what its threads do when idle, they do beside all others alike.
+    heads = ()
+
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 

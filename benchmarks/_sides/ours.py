@@ -98,9 +98,9 @@ def opened(
     }
     urls = environment["REDIS_URL"], environment["CELERY_BROKER_URL"]
     with processes(*urls) as supervisor:
-        _start(supervisor, environment, events=events)
+        heads = _start(supervisor, environment, events=events)
         wait_for_nodes(environment["CELERY_BROKER_URL"], 2)
-        with closing(Ours(environment)) as producer:
+        with closing(Ours(environment, heads)) as producer:
             producer.wait_until_hosted()
             yield producer
 
@@ -108,7 +108,8 @@ def opened(
 class Ours:
     """A producer of sagas whose workers run."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], heads: Sequence[int]) -> None:
+        self.heads = heads
         self._engine = create_engine(
             environment["DATABASE_URL"], isolation_level="AUTOCOMMIT"
         )
@@ -186,16 +187,16 @@ _numbers = itertools.count(1)
 
 def _start(
     supervisor: Supervisor, environment: dict[str, str], *, events: bool
-) -> None:
-    module = "benchmarks._sides.agents"
+) -> tuple[int, ...]:
     # Names of its own for each start: nothing said by an earlier worker is mistaken.
     node = f"bench{next(_numbers)}"
-    words = ["worker", "-I", module, "-c", "2", "-n", f"{node}@%h"]
+    words = ["worker", "-I", "benchmarks._sides.agents", "-c", "2", "-n", f"{node}@%h"]
     words += ["-E"] * events
-    start_celery(supervisor, "worker", "tasks", *words, env=environment)
+    worker = start_celery(supervisor, "worker", "tasks", *words, env=environment)
     words = ["worker", "-Q", "chores", "-c", "1", "-n", f"{node}-chores@%h"]
-    start_celery(supervisor, "chores", "tasks", *words, env=environment)
+    chores = start_celery(supervisor, "chores", "tasks", *words, env=environment)
     schedule = str(supervisor.scratch / "beat-schedule")
     words = ["beat", "-s", schedule, "--pidfile="]
-    start_celery(supervisor, "beat", "tasks", *words, env=environment, stage=2)
+    beat = start_celery(supervisor, "beat", "tasks", *words, env=environment, stage=2)
     supervisor.wait_for("beat", "is starting.")
+    return worker, chores, beat

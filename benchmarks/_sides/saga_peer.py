@@ -58,7 +58,8 @@ def celery_saga(name: str) -> Side:
 
 
 class _Sagas:
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, worker: int) -> None:
+        self.heads = (worker,)
         self._threads = Threads(app.set_current)
         self._redis = redis.Redis.from_url(redis_url)
         set_default_backend(RedisSagaBackend(url=redis_url))
@@ -95,7 +96,7 @@ def _open(bench: Bench) -> Iterator[_Sagas]:
     environment = {"CELERY_BROKER_URL": broker_url, "CELERY_RESULT_BACKEND": state_url}
     with processes(broker_url, state_url) as supervisor:
         words = ["worker", "-c", "2", "-n", "saga-peer@%h"]
-        start_celery(supervisor, "saga-peer", __name__, *words, env=environment)
+        pid = start_celery(supervisor, "saga-peer", __name__, *words, env=environment)
         wait_for_nodes(broker_url, 1)
-        with closing(_Sagas(state_url)) as runner:
+        with closing(_Sagas(state_url, pid)) as runner:
             yield runner
