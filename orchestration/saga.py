@@ -158,7 +158,7 @@ class SagaOrchestrator:
         except TimeoutError as exc:
             raise still_running(saga_id, timeout_ms) from exc
         finally:
-            self._client.forget(saga_id, end)
+            end.cancel()
         return status
 
     async def schedule(

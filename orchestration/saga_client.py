@@ -157,16 +157,15 @@ class SagaClient(SagaActs):
         except FutureTimeoutError as exc:
             raise still_running(saga_id, timeout_ms) from exc
         finally:
-            self.forget(saga_id, end)
+            end.cancel()
         return status
 
     def end_of(self, saga_id: str) -> Future[None]:
-        """Return a future that is done when the saga may have come to a stand."""
-        return self._bus.saga_ends.wait_for(saga_id)
+        """Return a future that is done when the saga may have come to a stand.
 
-    def forget(self, saga_id: str, end: Future[None]) -> None:
-        """Wait for that future no longer."""
-        self._bus.saga_ends.forget(saga_id, end)
+        Who waits no longer cancels it.
+        """
+        return self._bus.saga_ends.wait_for(saga_id)
 
     # --- schedule
 

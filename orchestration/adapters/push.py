@@ -65,8 +65,12 @@ class EndWaiter:
         self._thread: threading.Thread | None = None
 
     def wait_for(self, saga_id: str) -> Future[None]:
-        """Return a future that is done once the saga is no longer on its way."""
+        """Return a future that is done once the saga is no longer on its way.
+
+        Who waits no longer cancels it.
+        """
         future: Future[None] = Future()
+        future.add_done_callback(lambda future: self._forget(saga_id, future))
         with self._lock:
             self._waiting.setdefault(saga_id, []).append(future)
             if self._thread is None:
@@ -76,8 +80,7 @@ class EndWaiter:
                 self._thread.start()
         return future
 
-    def forget(self, saga_id: str, future: Future[None]) -> None:
-        """Stop waiting."""
+    def _forget(self, saga_id: str, future: Future[None]) -> None:
         with self._lock:
             futures = self._waiting.get(saga_id, [])
             if future in futures:
