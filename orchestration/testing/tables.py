@@ -16,6 +16,7 @@ from uuid import UUID
 from orchestration.adapters.saga_index import Notice
 from orchestration.core.saga.events import SagaEvent
 from orchestration.core.saga.model import Direction
+from orchestration.core.saga.view import SagaView
 from orchestration.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Tables:
         rates: When an agent of limited rate may next be called.
         asked_at: When the last of those who wait for an agent is to ask again.
         ticks: The slot of each schedule that was last run.
+        views: Sagas as they were last folded.
     """
 
     clock: FakeClock
@@ -116,6 +118,7 @@ class Tables:
     rates: dict[str, datetime] = field(default_factory=dict)
     asked_at: dict[str, datetime] = field(default_factory=dict)
     ticks: dict[str, int] = field(default_factory=dict)
+    views: dict[str, SagaView] = field(default_factory=dict)
 
     def change(self, saga_id: str, **columns: Any) -> None:  # noqa: ANN401
         """Change columns of an open saga's row, if there is one."""

@@ -1,0 +1,135 @@
+"""Where a prover runs its sagas: in memory, or on workers that are running."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+from orchestration.agents import Action, Agent
+from orchestration.core.saga.model import SagaTransaction
+from orchestration.engine.recording import Rules
+from orchestration.errors import SagaStillRunning
+from orchestration.saga_client import SagaClient
+from orchestration.testing.clock import FakeClock
+from orchestration.testing.faults import Fault, FaultKind, with_faults
+from orchestration.testing.runs import Run, collected
+from orchestration.testing.world import SagaWorld
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["InMemory", "OnWorkers", "Stage"]
+
+_LOOK_EVERY_S: Final = 0.05
+
+
+class Stage(Protocol):
+    """Runs sagas, one after the other."""
+
+    def run(
+        self,
+        transaction: SagaTransaction,
+        data: Mapping[str, Any],
+        *,
+        faults: Sequence[Fault] = (),
+        signals: Mapping[str, object] | None = None,
+    ) -> Run:
+        """Run a saga as far as it goes by itself, under an id of the stage's choice.
+
+        Args:
+            transaction: The saga.
+            data: Its input.
+            faults: What goes wrong in it.
+            signals: Data of the signals that it is sent at its beginning, by name.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InMemory:
+    """Runs each saga in a ``SagaWorld`` of its own; see there.
+
+    Attributes:
+        agents: Those that the workers host; None: all that this process has defined.
+        tasks: What stands in for Celery tasks, by the task's name.
+        clock: The time, which goes on from run to run.
+        connect: Opens the database connection that actions may ask for.
+        rules: Lengths of leases, and how often failed undos are tried again.
+    """
+
+    agents: Iterable[Agent] | None = None
+    tasks: Mapping[str, Action] = field(default_factory=dict)
+    clock: FakeClock = field(default_factory=FakeClock)
+    connect: Callable[[], Connection] | None = None
+    rules: Rules = field(default_factory=Rules)
+
+    def run(
+        self,
+        transaction: SagaTransaction,
+        data: Mapping[str, Any],
+        *,
+        faults: Sequence[Fault] = (),
+        signals: Mapping[str, object] | None = None,
+    ) -> Run:
+        """Run a saga until nothing happens by itself any more."""
+        world = SagaWorld(
+            self.agents,
+            tasks=self.tasks,
+            clock=self.clock,
+            connect=self.connect,
+            rules=self.rules,
+        )
+        saga_id = world.start(with_faults(transaction, faults), data)
+        for name, told in (signals or {}).items():
+            world.signal(saga_id, name, told)
+        world.run_until_idle()
+        return collected(saga_id, world.status, world.history)
+
+
+@dataclass(frozen=True, slots=True)
+class OnWorkers:
+    """Runs each saga on the workers of a broker, which host the agents.
+
+    They must have been started with ``-I orchestration.testing.worker`` beside the
+    agents' modules, in the pool ``prefork``: faults kill its children.
+
+    Attributes:
+        client: Where sagas are started and read.
+        timeout_s: How long a saga may take, seconds. A killed worker is noticed after
+            the workers' ORCHESTRATION_LEASE_S, 15 unless they are told otherwise.
+    """
+
+    client: SagaClient
+    timeout_s: float = 180.0
+
+    def run(
+        self,
+        transaction: SagaTransaction,
+        data: Mapping[str, Any],
+        *,
+        faults: Sequence[Fault] = (),
+        signals: Mapping[str, object] | None = None,
+    ) -> Run:
+        """Run a saga to its end, or as far as it is in the time that it may take."""
+        until = time.monotonic() + self.timeout_s
+        anew = replace(transaction, transaction_id=str(uuid4()))
+        saga_id = self.client.start(with_faults(anew, faults), data)
+        for name, told in (signals or {}).items():
+            self.client.signal(saga_id, name, told)
+        run = self._ended(saga_id, until)
+        if any(fault.kind is FaultKind.STALLS for fault in faults):
+            while not run.has_told_late() and time.monotonic() < until:
+                time.sleep(_LOOK_EVERY_S)
+                run = self._ended(saga_id, until)
+        return run
+
+    def _ended(self, saga_id: str, until: float) -> Run:
+        """Return the run once it has ended, which it may do more than once."""
+        left_ms = max(1, round((until - time.monotonic()) * 1_000))
+        client = self.client
+        with suppress(SagaStillRunning):  # its status tells
+            client.wait(saga_id, timeout_ms=left_ms)
+        return collected(saga_id, client.get_execution_status, client.history)
