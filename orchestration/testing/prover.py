@@ -207,6 +207,7 @@ def _refuse_unharmed(scenario: Scenario, run: Run) -> None:
     for fault in scenario:
         if not run.was_struck_by(fault):
             raise ConfigurationError(
-                f"{fault}: this did not happen. Start the workers with "
-                "-I orchestration.testing.worker beside the modules of the agents"
+                f"{fault}: this did not happen. Start the workers with the module "
+                "orchestration.testing.worker beside those of the agents: "
+                "-I shop,orchestration.testing.worker"
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
 from orchestration.agents import Action, Agent
-from orchestration.core.saga.model import SagaTransaction
+from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
 from orchestration.engine.recording import Rules
 from orchestration.errors import SagaStillRunning
 from orchestration.saga_client import SagaClient
@@ -93,17 +93,21 @@ class InMemory:
 class OnWorkers:
     """Runs each saga on the workers of a broker, which host the agents.
 
-    They must have been started with ``-I orchestration.testing.worker`` beside the
-    agents' modules, in the pool ``prefork``: faults kill its children.
+    They must have been started with ``orchestration.testing.worker`` beside the agents'
+    modules (``-I shop,orchestration.testing.worker``), in the pool ``prefork``: faults
+    kill its children.
 
     Attributes:
         client: Where sagas are started and read.
         timeout_s: How long a saga may take, seconds. A killed worker is noticed after
             the workers' ORCHESTRATION_LEASE_S, 15 unless they are told otherwise.
+        max_backoff_ms: The longest wait before the next attempt, milliseconds: longer
+            ones of retry policies are cut, for they show nothing.
     """
 
     client: SagaClient
     timeout_s: float = 180.0
+    max_backoff_ms: int = 50
 
     def run(
         self,
@@ -115,7 +119,8 @@ class OnWorkers:
     ) -> Run:
         """Run a saga to its end, or as far as it is in the time that it may take."""
         until = time.monotonic() + self.timeout_s
-        anew = replace(transaction, transaction_id=str(uuid4()))
+        hurried = _hurried(transaction, self.max_backoff_ms)
+        anew = replace(hurried, transaction_id=str(uuid4()))
         saga_id = self.client.start(with_faults(anew, faults), data)
         for name, told in (signals or {}).items():
             self.client.signal(saga_id, name, told)
@@ -133,3 +138,27 @@ class OnWorkers:
         with suppress(SagaStillRunning):  # its status tells
             client.wait(saga_id, timeout_ms=left_ms)
         return collected(saga_id, client.get_execution_status, client.history)
+
+
+def _hurried(transaction: SagaTransaction, at_most_ms: int) -> SagaTransaction:
+    """Return the definition with no wait before an attempt longer than that."""
+    steps = [_hurried_step(step, at_most_ms) for step in transaction.steps]
+    return replace(transaction, steps=steps)
+
+
+def _hurried_step(step: SagaStep, at_most_ms: int) -> SagaStep:
+    child = step.saga
+    if isinstance(child, Mapping):
+        inner = SagaTransaction.from_json(child, transaction_id="")
+        child = _hurried(inner, at_most_ms).to_json()
+    doing, undoing = (
+        replace(
+            policy,
+            backoff_ms=min(policy.backoff_ms, at_most_ms),
+            max_backoff_ms=min(policy.max_backoff_ms, at_most_ms),
+        )
+        for policy in (step.policy(Direction.DO), step.policy(Direction.UNDO))
+    )
+    return replace(
+        step, saga=child, retry_policy=doing, compensation_retry_policy=undoing
+    )

@@ -1,6 +1,6 @@
 """Lets faults on purpose happen in a Celery worker.
 
-    celery -A tasks worker -I shop -I orchestration.testing.worker
+    celery -A tasks worker -I shop,orchestration.testing.worker
 
 The worker is to run in the pool ``prefork``, with two children or more: faults kill and
 freeze the child that an action runs in. Steps without faults go on as ever. It is for

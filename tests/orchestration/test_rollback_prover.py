@@ -22,7 +22,6 @@ pytestmark = pytest.mark.integration
 
 MODULES = "tests.support.market_agents,orchestration.testing.worker"
 ENVIRONMENT = {"ORCHESTRATION_LEASE_S": "1"}
-QUICKLY = {"max_attempts": 2, "backoff_ms": 20, "jitter": 0.0}
 SOLD = {"euros": 30}
 
 
@@ -47,9 +46,6 @@ def step(name: str, **options: object) -> SagaStep:
     given = {
         "action": "deliver",
         "compensation": "put_back",
-        "retry_policy": QUICKLY,
-        "compensation_retry_policy": QUICKLY,
-        "max_recoveries": 1,
     }
     return SagaStep(name, "agent-market", **(given | options))  # type: ignore[arg-type]
 

@@ -424,7 +424,7 @@ def test_workers_that_let_no_faults_happen_prove_nothing() -> None:
             return super().run(*given, **(options | {"faults": ()}))
 
     stage = Deaf(agents=[seller])
-    with pytest.raises(ConfigurationError, match=r"-I orchestration\.testing"):
+    with pytest.raises(ConfigurationError, match=r"the module orchestration\.testing"):
         RollbackProver(stage, snapshot=snapshot, reset=reset).prove(saga(step("hat")))
 
 
