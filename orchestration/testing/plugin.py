@@ -7,7 +7,7 @@ They are not there by themselves: who does not test sagas does not load them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import pytest
@@ -48,7 +48,7 @@ class MakeProver(Protocol):
         *,
         snapshot: Callable[[], Any],
         reset: Callable[[], object],
-        agents: Iterable[Agent] | None = None,
+        agents: Sequence[Agent] | None = None,
         stage: Stage | None = None,
     ) -> RollbackProver:
         """Return a prover, in memory unless a stage is given.
@@ -69,7 +69,7 @@ def rollback_prover(fake_clock: FakeClock) -> MakeProver:
         *,
         snapshot: Callable[[], Any],
         reset: Callable[[], object],
-        agents: Iterable[Agent] | None = None,
+        agents: Sequence[Agent] | None = None,
         stage: Stage | None = None,
     ) -> RollbackProver:
         where = stage or InMemory(agents=agents, clock=fake_clock)

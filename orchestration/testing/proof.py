@@ -98,7 +98,8 @@ def _told(proof: Proof) -> str:
     if not broken:
         return f"nothing was tried of saga {proof.saga!r}: 'only' left no scenario"
     lines = [f"{len(broken)} scenarios end badly; {proof.summary()}"]
-    lines += map(str, broken[:_MOST_TOLD])
+    plain_first = sorted(broken, key=lambda one: len(one.scenario.faults))
+    lines += map(str, plain_first[:_MOST_TOLD])
     if len(broken) > _MOST_TOLD:
         lines.append(f"and {len(broken) - _MOST_TOLD} more: see the error's proof")
     return "\n".join(lines)

@@ -67,8 +67,7 @@ class RollbackProver:
                 names scenario, step and the differences in the world.
             ConfigurationError: As ``examine`` does.
         """
-        given = {"signals": signals, "stays": stays, "only": only}
-        proof = self.examine(transaction, data, **given)  # type: ignore[arg-type]
+        proof = self.examine(transaction, data, signals=signals, stays=stays, only=only)
         proof.check()
         return proof
 
@@ -137,19 +136,25 @@ class _Trial:
     def tried(
         self, known: References, stays: frozenset[str], only: Which
     ) -> Iterator[Tried]:
-        """Run every scenario, and judge it."""
-        for scenario in filter(only, (Scenario(), *first_scenarios(known.well))):
+        """Run every scenario, and judge it; none beside one that does not end."""
+        left = [Scenario(), *first_scenarios(known.well)]
+        while left:
+            scenario = left.pop(0)
+            if not only(scenario):
+                continue
             run, tried = self._try(scenario, known, stays)
             yield tried
-            for further in filter(only, further_scenarios(scenario, run)):
-                yield self._try(further, known, stays)[1]
+            if not run.status.state.is_final:
+                return
+            if len(scenario.faults) == 1:
+                left[:0] = further_scenarios(scenario, run)
 
     def run(self, scenario: Scenario) -> tuple[Run, Any]:
         """Run the saga; return the run, and the world after it."""
         run = self._stage.run(
             self.transaction, self.data, faults=scenario.faults, signals=self.signals
         )
-        return run, self._snapshot(run)
+        return run, self._leave(run)
 
     def _try(
         self, scenario: Scenario, known: References, stays: frozenset[str]
@@ -169,14 +174,17 @@ class _Trial:
         self._reset()
         rest = with_stand_ins(self.transaction, outputs)
         run = self._stage.run(rest, self.data, signals=self.signals)
-        return run, self._snapshot(run)
+        return run, self._leave(run)
 
     @property
     def _stage(self) -> Stage:
         return self.prover.stage
 
-    def _snapshot(self, run: Run) -> Any:  # noqa: ANN401
-        return settled(self.prover.snapshot(), dict(run.names()))
+    def _leave(self, run: Run) -> Any:  # noqa: ANN401
+        """Return the world after a run, of which nothing comes any more."""
+        world = settled(self.prover.snapshot(), dict(run.names()))
+        self._stage.leave(run)
+        return world
 
     def _reset(self, before: object = None) -> Any:  # noqa: ANN401
         """Put the world back; return it, once it is sure to be the one before."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
 from orchestration.agents import Action, Agent
-from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
+from orchestration.core.saga.model import (
+    Direction,
+    SagaState,
+    SagaStep,
+    SagaTransaction,
+)
 from orchestration.engine.recording import Rules
-from orchestration.errors import SagaStillRunning
+from orchestration.errors import SagaActRefused, SagaStillRunning
 from orchestration.saga_client import SagaClient
 from orchestration.testing.clock import FakeClock
 from orchestration.testing.faults import Fault, FaultKind, with_faults
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["InMemory", "OnWorkers", "Stage"]
 
 _LOOK_EVERY_S: Final = 0.05
+_MOST_ACTS: Final = 100
 
 
 class Stage(Protocol):
@@ -47,6 +53,9 @@ class Stage(Protocol):
             signals: Data of the signals that it is sent at its beginning, by name.
         """
 
+    def leave(self, run: Run) -> None:
+        """See to it that nothing comes of a saga any more, now that it is judged."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InMemory:
@@ -60,7 +69,7 @@ class InMemory:
         rules: Lengths of leases, and how often failed undos are tried again.
     """
 
-    agents: Iterable[Agent] | None = None
+    agents: Sequence[Agent] | None = None
     tasks: Mapping[str, Action] = field(default_factory=dict)
     clock: FakeClock = field(default_factory=FakeClock)
     connect: Callable[[], Connection] | None = None
@@ -87,6 +96,9 @@ class InMemory:
             world.signal(saga_id, name, told)
         world.run_until_idle()
         return collected(saga_id, world.status, world.history)
+
+    def leave(self, run: Run) -> None:
+        """Do nothing: the world is left with its sagas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,31 @@ class OnWorkers:
                 time.sleep(_LOOK_EVERY_S)
                 run = self._ended(saga_id, until)
         return run
+
+    def leave(self, run: Run) -> None:
+        """Settle a saga that stands still, lest its undos be tried again later.
+
+        What can only go forward stays as it is.
+        """
+        for child in run.children.values():
+            self.leave(child)
+        with suppress(SagaActRefused, SagaStillRunning):
+            for _ in range(_MOST_ACTS):
+                if self._settle(run.status.saga_id):
+                    return
+
+    def _settle(self, saga_id: str) -> bool:
+        """Bring a saga nearer to its end; return whether it is there."""
+        status = self.client.get_execution_status(saga_id)
+        if status.state.is_over:
+            return True
+        told = {"by": "rollback prover", "why": "its scenario is over"}
+        if status.state is SagaState.COMPENSATION_FAILED:
+            self.client.skip(saga_id, status.failed_compensations[0], **told)
+        else:
+            self.client.cancel(saga_id, **told)
+        self.client.wait(saga_id, timeout_ms=round(self.timeout_s * 1_000))
+        return False
 
     def _ended(self, saga_id: str, until: float) -> Run:
         """Return the run once it has ended, which it may do more than once."""

@@ -106,7 +106,7 @@ def _of_world(
         )
     least = min(found, key=len)
     should = _should(sure, doubts, known)
-    whose = _whose(world, sure, least, known)
+    whose = _whose(world, [*_possible(sure, doubts)], least, known)
     lines = [f"  {one}" for one in least[:_MOST_LINES]]
     if len(least) > _MOST_LINES:
         lines.append(f"  and {len(least) - _MOST_LINES} more")
@@ -134,13 +134,17 @@ def _should(sure: Set[str], doubts: Set[str], known: References) -> str:
 
 
 def _whose(
-    world: object, sure: Set[str], found: Sequence[Difference], known: References
+    world: object,
+    possible: Sequence[Set[str]],
+    found: Sequence[Difference],
+    known: References,
 ) -> str:
     """Return whose effects the differences are, as far as can be told."""
-    if (step := known.left_of(world, sure)) is not None:
-        return f"the effect of {step} stands"
+    for steps in possible:
+        if (step := known.left_of(world, steps)) is not None:
+            return f"the effect of {step} stands"
     touched = known.touched_by(found)
-    return f"in what {_listed(touched)} change" if touched else "there"
+    return f"it differs where {_listed(touched)} acted" if touched else "it differs"
 
 
 def _listed(steps: Iterable[str]) -> str:

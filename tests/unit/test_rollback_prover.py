@@ -378,6 +378,20 @@ def test_what_cannot_be_compared_is_not_said_to_be_right(
     assert f"{len(proof.untold)} could not be judged" in proof.summary()
 
 
+def test_a_saga_without_an_end_is_found_and_nothing_tried_beside_it() -> None:
+    class Forgetful(InMemory):
+        def run(self, *given: Any, **options: Any) -> Any:
+            signals = {} if options.get("faults") else options["signals"]
+            return super().run(*given, **(options | {"signals": signals}))
+
+    stage = Forgetful(agents=[seller])
+    prover = RollbackProver(stage, snapshot=snapshot, reset=reset)
+    waits = saga(step("hat"), SagaStep("approval", wait_for="approved"))
+    proof = prover.examine(waits, signals={"approved": {}})
+    assert [len(one.faults) for one in proof.tried] == [0, 1]
+    assert "it has not ended: it is WAITING, for signal approved" in str(proof)
+
+
 # --- what cannot be judged at all
 
 
