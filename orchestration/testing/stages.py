@@ -169,12 +169,15 @@ class OnWorkers:
         return False
 
     def _ended(self, saga_id: str, until: float) -> Run:
-        """Return the run once it has ended, which it may do more than once."""
-        left_ms = max(1, round((until - time.monotonic()) * 1_000))
+        """Return the run once it stands at its end, which it may reach twice."""
         client = self.client
-        with suppress(SagaStillRunning):  # its status tells
-            client.wait(saga_id, timeout_ms=left_ms)
-        return collected(saga_id, client.get_execution_status, client.history)
+        while True:
+            left_ms = max(1, round((until - time.monotonic()) * 1_000))
+            with suppress(SagaStillRunning):  # its status tells
+                client.wait(saga_id, timeout_ms=left_ms)
+            run = collected(saga_id, client.get_execution_status, client.history)
+            if run.status.state.is_final or time.monotonic() > until:
+                return run
 
 
 def _hurried(transaction: SagaTransaction, at_most_ms: int) -> SagaTransaction:

@@ -17,6 +17,7 @@ from tests.support.stack import Stack
 
 BLOCK = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = (ROOT / "docs" / "testing.md").read_text("utf-8")
+SHOWN = re.compile(r"^```\n(\d+ scenarios .*?)…\n```$", re.MULTILINE | re.DOTALL)
 ON_WORKERS = "test_on_workers.py"
 
 
@@ -55,7 +56,9 @@ def test_what_a_broken_undo_is_told_of_stands_there(folder: Path) -> None:
     assert refund in shop.read_text()
     shop.write_text(shop.read_text().replace(refund, 'print("DELETE FROM charged'))
     shown = said(folder, "test_rollback.py", env={}, code=1)
-    [told] = re.findall(r"^```\n(\d+ scenarios .*?)…\n```$", PAGE, re.MULTILINE | re.DOTALL)
+    [told] = re.findall(
+        r"^```\n(\d+ scenarios .*?)…\n```$", PAGE, re.MULTILINE | re.DOTALL
+    )
     missing = [line for line in told.splitlines() if line.strip() not in shown]
     assert missing == []
 
