@@ -6,6 +6,7 @@ memory or on real workers, and holds the world against what the saga says of its
 docs/testing.md shows how to use them.
 """
 
+from orchestration.core.saga.acts import Who
 from orchestration.testing.clock import FakeClock
 from orchestration.testing.faults import Fault, FaultKind, InjectedFailure
 from orchestration.testing.log import MemoryLog
@@ -34,5 +35,6 @@ __all__ = [
     "SagaWorld",
     "Scenario",
     "Tried",
+    "Who",
     "WorkerKilled",
 ]

@@ -103,6 +103,18 @@ def look(data: Data, context: ActionContext) -> Data:
     return {"color": "blue"}
 
 
+@seller.action()
+def wear(data: Data, context: ActionContext) -> None:
+    if not world["taken"]:
+        raise NonRetryable("there is no hat")
+    world["paid"]["worn"] = True
+
+
+@seller.action()
+def take_off(data: Data, context: ActionContext) -> None:
+    world["paid"].pop("worn", None)
+
+
 # --- and with a mistake
 
 
@@ -360,16 +372,6 @@ def test_a_step_that_is_not_read_only_is_found(prover: RollbackProver) -> None:
 def test_what_cannot_be_compared_is_not_said_to_be_right(
     prover: RollbackProver,
 ) -> None:
-    @seller.action()
-    def wear(data: Data, context: ActionContext) -> None:
-        if not world["taken"]:
-            raise NonRetryable("there is no hat")
-        world["paid"]["worn"] = True
-
-    @seller.action()
-    def take_off(data: Data, context: ActionContext) -> None:
-        world["paid"].pop("worn", None)
-
     worn = step("worn", action="wear", compensation="take_off")
     sale = saga(step("hat"), worn, step("coat"), compensation_strategy="FORWARD")
     proof = prover.prove(sale)
