@@ -14,9 +14,10 @@ from orchestration.core.saga import acts
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType
+from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.payload import check_payload
-from orchestration.engine.recording import Recorder, folded
+from orchestration.engine.recording import Recorder, folded, is_on_record
 from orchestration.engine.starting import SagaDoor
 from orchestration.errors import SagaActRefused
 
@@ -47,13 +48,17 @@ class SagaDesk:
             if not decision.facts:
                 return view
             answer, decision = recorder.record(view, decision, because)
-            if answer.is_recorded:
-                recorder.send(decision)
-                _raise_refusal(decision)
-                return decision.view
             events = answer.events
-            if answer.status is Status.CLOSED and not view.state.is_over:
-                recorder.log.heal(saga_id)
+            if not answer.is_recorded and is_on_record(view, decision.facts, events):
+                decision = evolve(decision, view=folded(saga_id, events))
+                recorder.tell_end(decision.view)
+            elif not answer.is_recorded:
+                if answer.status is Status.CLOSED and not view.state.is_over:
+                    recorder.log.heal(saga_id)
+                continue
+            recorder.send(decision)
+            _raise_refusal(decision)
+            return decision.view
 
     def pause(self, saga_id: str, who: Who) -> SagaView:
         """Let what runs end, and begin nothing; timers stand still."""
