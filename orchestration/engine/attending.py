@@ -113,7 +113,7 @@ class Attendant:
                 case Order.CANCEL:
                     return child
                 case Order.UNDO:
-                    return self.desk.undo(child.saga_id, who)
+                    return self.desk.undo(child.saga_id, who, again=errand.again)
         except SagaActRefused as exc:
             # It stands where the order does not fit: its own state is the answer.
             logger.info("%s", exc)

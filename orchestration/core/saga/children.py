@@ -15,7 +15,7 @@ from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
 from orchestration.core.saga.view import PhaseStatus, SagaView
 from orchestration.errors import InvalidSaga
 
-__all__ = ["Errand", "Order", "answer_of", "child_start", "orders"]
+__all__ = ["Errand", "Order", "answer_of", "child_start", "failed_child", "orders"]
 
 
 class Order(StrEnum):
@@ -29,12 +29,18 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """An order to the child saga of one step."""
+    """An order to the child saga of one step.
+
+    Attributes:
+        again: Of an order to undo that is given once more: what tells it from those
+            before, so that undos which failed are tried again once for each.
+    """
 
     step: str
     direction: Direction
     child_id: str
     order: Order
+    again: str = ""
 
 
 def orders(view: SagaView) -> tuple[Errand, ...]:
@@ -53,7 +59,9 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
                 order = Order.CANCEL
             else:
                 order = Order.START
-            out.append(Errand(name, direction, child, order))
+            is_again = order is Order.UNDO and phase.attempt > 1
+            again = f"{view.saga_id}:{name}:{phase.attempt}" if is_again else ""
+            out.append(Errand(name, direction, child, order, again))
     return tuple(out)
 
 
@@ -118,6 +126,12 @@ def _undone(child: SagaView) -> Outcome | None:
             return Failed(error, retryable=False)
         case _:
             return None
+
+
+def failed_child(view: SagaView, step: str) -> str | None:
+    """Return the id of the saga whose undoing failed, if a step runs one."""
+    phase = view.undo_of(step)
+    return phase.awaits.get("saga") if phase.status is PhaseStatus.FAILED else None
 
 
 def _error_of(child: SagaView) -> dict[str, Any]:
