@@ -56,6 +56,7 @@ class SagaLog:
         transaction = start.transaction
         saga_id = transaction.transaction_id
         fact = start.fact
+        told = canonical_bytes(fact.data)
         attributes = fact.data.get("search_attributes")
         look_after = min(RESEND_AFTER, timedelta(milliseconds=transaction.timeout_ms))
         parameters = (
@@ -66,7 +67,7 @@ class SagaLog:
             because.causation,
             because.actor,
             because.metadata,
-            canonical_bytes(fact.data),
+            told,
             look_after if connection is None else timedelta(),
             start.parent.saga_id if start.parent else None,
             bool(transaction.locks),
@@ -76,7 +77,9 @@ class SagaLog:
         rows = self.db.rows(self.sql["begin"], parameters, connection=connection)
         status, recorded_at = rows[0]
         if status == "ok":
-            event = SagaEvent(1, fact.type, fact.data, recorded_at.astimezone(UTC))
+            # As others will read it: a tuple is a list from here on.
+            data = json.loads(told)
+            event = SagaEvent(1, fact.type, data, recorded_at.astimezone(UTC))
             return fold(saga_id, [event])
         if status == "duplicate" or self._has_begun(saga_id, fact):
             return None

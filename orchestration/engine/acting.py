@@ -19,7 +19,7 @@ from orchestration.core.saga.events import EventType
 from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.undoing import failed_undos
 from orchestration.core.saga.view import SagaView
-from orchestration.engine.payload import check_payload
+from orchestration.engine.payload import checked_payload
 from orchestration.engine.recording import Recorder, folded, is_on_record
 from orchestration.engine.starting import SagaDoor
 from orchestration.errors import SagaActRefused
@@ -97,7 +97,7 @@ class SagaDesk:
         output: Mapping[str, Any] | None = None,
     ) -> SagaView:
         """Say what a person has found out about a step."""
-        self._check(saga_id, f"output of step {step!r}", output)
+        output = self._checked(saga_id, f"output of step {step!r}", output)
         act = partial(
             acts.resolve, who=who, step=step, happened=happened, output=output
         )
@@ -124,7 +124,7 @@ class SagaDesk:
         signal_id: str | None = None,
     ) -> SagaView:
         """Hand a signal to the step that waits for it, or will."""
-        self._check(saga_id, f"data of signal {name!r}", data)
+        data = self._checked(saga_id, f"data of signal {name!r}", data)
         told = signal_id or str(uuid4())
         return self._act(
             saga_id, who, acts.signal, name=name, data=data, signal_id=told
@@ -182,9 +182,9 @@ class SagaDesk:
                 self._leave(child_id, who, by_hand=by_hand)
         self._act(saga_id, who, acts.leave, by_hand=by_hand)
 
-    def _check(self, saga_id: str, what: str, value: object) -> None:
+    def _checked(self, saga_id: str, what: str, value: object) -> Any:  # noqa: ANN401  JSON
         try:
-            check_payload(what, value, self.door.max_payload_bytes)
+            return checked_payload(what, value, self.door.max_payload_bytes)
         except NotCanonical as exc:
             raise SagaActRefused(f"{what} is no JSON ({exc})", saga_id) from exc
 
