@@ -7,7 +7,7 @@ is lost the sweep sends again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -118,6 +118,18 @@ class StepSender:
         lines += (self._line(view, (n,), Direction.PROBE) for n in decision.probes)
         if decision.attends:
             lines += self._words(view)
+        self._give(lines, f"saga {view.saga_id}'s next steps")
+
+    def attend(self, saga_ids: Iterable[str]) -> None:
+        """Have sagas looked after that wait for locks, or for other sagas.
+
+        Raises:
+            TransportError: The broker did not take it; the sweep sends it again.
+        """
+        wanted = [*saga_ids]
+        self._give(self._attending(wanted), f"word for sagas {', '.join(wanted)}")
+
+    def _give(self, lines: Sequence[Signature], what: str) -> None:
         if not lines:
             return
         try:
@@ -127,7 +139,7 @@ class StepSender:
                 group(lines, app=self._app).apply_async()
         except OperationalError as exc:
             raise TransportError(
-                f"the broker did not take saga {view.saga_id}'s next steps ({exc}): "
+                f"the broker did not take {what} ({exc}): "
                 "they are on record and are sent again once it is back"
             ) from exc
 
@@ -136,6 +148,9 @@ class StepSender:
         wanted = [] if view.state.is_over else [view.saga_id]
         if view.parent is not None and view.state.is_final:
             wanted.append(view.parent.saga_id)
+        return self._attending(wanted)
+
+    def _attending(self, saga_ids: Iterable[str]) -> list[Signature]:
         return [
             Signature(
                 SAGA_ATTEND,
@@ -143,7 +158,7 @@ class StepSender:
                 options={"queue": CHORES_QUEUE},
                 app=self._app,
             )
-            for saga_id in wanted
+            for saga_id in saga_ids
         ]
 
     def close(self) -> None:

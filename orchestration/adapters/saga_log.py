@@ -208,6 +208,11 @@ class SagaLog:
         fences = self.db.rows(sql, parameters, connection=connection)[0][0]
         return None if fences is None else dict(zip(names, fences, strict=True))
 
+    def next_in_line(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sagas whose turn it is for those of these locks that are free."""
+        rows = self.db.rows(self.sql["next_in_line"], (list(names),))
+        return tuple(dict.fromkeys(row[0] for row in rows))
+
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""
         self.db.rows(self.sql["wait_for"], (what, saga_id))

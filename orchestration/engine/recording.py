@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore import canonical_bytes
+from orchestration.adapters.database import DATABASE_ERRORS
 from orchestration.adapters.saga_records import (
     Answer,
     Because,
@@ -160,6 +161,17 @@ class Recorder:
         self.views.put(decision.view)
         self.metrics.observe(decision.facts, decision.view)
         self.tell_end(decision.view)
+        if decision.view.state.is_over and decision.view.transaction.locks:
+            self._hand_over_locks(decision.view)
+
+    def _hand_over_locks(self, view: SagaView) -> None:
+        """Have who comes next take a saga's locks now; else the sweep sees to it."""
+        try:
+            following = self.log.next_in_line(view.lock_names)
+            if following:
+                self.sender.attend(following)
+        except DATABASE_ERRORS:  # of which that of the broker is one
+            logger.warning("locks of saga %s not handed over yet", view.saga_id)
 
     def tell_end(self, view: SagaView) -> None:
         """Tell waiting callers if a saga has come to a stand."""
