@@ -81,6 +81,12 @@ class SagaDesk:
         """Try again what failed, or begin anew with a step."""
         return self._act(saga_id, who, acts.retry, from_step=from_step)
 
+    def retry_due(
+        self, saga_id: str, who: Who, *, due: Mapping[str, datetime]
+    ) -> SagaView:
+        """Try undos that failed again by themselves, since their time has come."""
+        return self._act(saga_id, who, acts.retry_due, due=due)
+
     def skip(self, saga_id: str, who: Who, *, step: str) -> SagaView:
         """Leave the effect of a step whose undoing failed; of its saga's too."""
         act = partial(acts.skip, who=who, step=step)

@@ -160,7 +160,7 @@ WHERE (d.saga_id, d.step) IN (
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING d.saga_id, d.step, d.tries
+RETURNING d.saga_id, d.step, d.tries, clock_timestamp()
 
 -- name: due_notices
 -- Words to deliver now, of each saga the oldest only; each is put off at once, longer

@@ -29,6 +29,7 @@ __all__ = [
     "resolve",
     "resume",
     "retry",
+    "retry_due",
     "signal",
     "skip",
     "undo",
@@ -119,6 +120,29 @@ def retry(
     if from_step is not None and (touched := _from(view, from_step)):
         return _rewind(view, now, who, from_step, touched)
     return _act(view, now, NewFact(EventType.SAGA_RETRIED, who.told))
+
+
+def retry_due(
+    view: SagaView, now: datetime, who: Who, *, due: Mapping[str, datetime]
+) -> Decision:
+    """Try undos that failed again by themselves: these, and no others.
+
+    Args:
+        view: The saga now.
+        now: The database's clock.
+        who: Who asks, and why.
+        due: The steps whose time has come, each with when that was found. One that has
+            failed since then was tried by somebody else, and has a time of its own.
+    """
+    steps = [
+        name
+        for name in failed_undos(view)
+        if name in due and (view.undo_of(name).ended_at or now) <= due[name]
+    ]
+    if view.state is not SagaState.COMPENSATION_FAILED or not steps:
+        raise _refused(view, f"undo {', '.join(due)}", "somebody else was faster")
+    data = who.told | {"steps": steps}
+    return _act(view, now, NewFact(EventType.COMPENSATION_RETRIED, data))
 
 
 def _from(view: SagaView, step: str) -> tuple[str, ...]:
