@@ -8,9 +8,9 @@ import pytest
 
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.execution import SagaExecution
-from orchestration.core.saga.model import SagaState, SagaStep
+from orchestration.core.saga.model import SagaState, SagaStep, SagaTransaction
 from orchestration.engine.recording import Rules
-from orchestration.errors import SagaActRefused
+from orchestration.errors import InvalidSaga, SagaActRefused
 from tests.unit.scripted import saga, step
 from tests.unit.shop import ME, Shop, fails, first
 
@@ -133,3 +133,43 @@ def test_what_is_refused_of_the_parent_leaves_its_child_alone() -> None:
     with pytest.raises(SagaActRefused):
         shop.desk.skip("t", ME, step="a")
     assert shop.status(child.saga_id) == child
+
+
+# --- locks of the sagas around it
+
+
+def nested(*locks: str) -> SagaTransaction:
+    """Return a saga within a saga and so on, the first lock for the outermost."""
+    inner = saga(step("c1"), locks=locks[-1:])
+    for lock in reversed(locks[:-1]):
+        inner = saga(SagaStep("kid", saga=inner), locks=[lock])
+    return inner
+
+
+@pytest.mark.parametrize("locks", [("x", "x"), ("x", "y", "x"), ("x", "y", "z", "y")])
+def test_a_lock_that_a_saga_around_it_holds_is_refused_with_the_definition(
+    locks: tuple[str, ...],
+) -> None:
+    with pytest.raises(InvalidSaga, match=f"lock '{locks[-1]}' is held by a saga"):
+        Shop().run(nested(*locks))
+
+
+@pytest.mark.parametrize(
+    "locks", [("x-{n}", "x-{n}"), ("x-{n}", "y", "x-{n}"), ("x-{n}", "y", "z", "x-7")]
+)
+def test_a_lock_that_turns_out_to_be_held_above_fails_the_step_at_once(
+    locks: tuple[str, ...],
+) -> None:
+    shop = Shop()
+    began = shop.clock.now()
+    status = shop.run(nested(*locks), {"n": 7})
+    assert status.state is SagaState.COMPENSATED
+    assert "it wants the locks x-7, which saga t holds" in str(status.error)
+    assert (shop.clock.now() - began).total_seconds() < 60
+    assert shop.log == []
+
+
+def test_locks_of_other_names_are_taken_however_deep() -> None:
+    shop = Shop()
+    status = shop.run(nested("x-{n}", "y-{n}", "z", "x"), {"n": 7})
+    assert status.state is SagaState.COMPLETED

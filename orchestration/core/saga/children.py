@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -66,12 +66,18 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
 
 
 def child_start(
-    view: SagaView, step: str, child_id: str
+    view: SagaView, step: str, child_id: str, *, above: Iterable[SagaView] = ()
 ) -> tuple[SagaTransaction, dict[str, Any], datetime | None]:
     """Return the child's definition, its initial data, and by when it has to end.
 
+    Args:
+        view: The parent.
+        step: Its step that runs the child.
+        child_id: The child's id.
+        above: The sagas that the parent runs in.
+
     Raises:
-        InvalidSaga: It wants a lock that its parent holds, and would wait for ever.
+        InvalidSaga: It wants a lock that one of them holds, and would wait for ever.
         DataConflict: Its data cannot be told.
     """
     phase = view.do_of(step)
@@ -80,12 +86,15 @@ def child_start(
         raise TypeError(f"step {step!r} runs no saga")
     transaction = SagaTransaction.from_json(definition, transaction_id=child_id)
     data = step_input(view, step, Direction.DO)
-    if held := sorted(_locks(transaction, data) & {*view.lock_names}):
-        names = ", ".join(held)
-        raise InvalidSaga(
-            transaction.name,
-            [f"it wants the locks {names}, which saga {view.saga_id} holds for it"],
-        )
+    wanted = _locks(transaction, data)
+    faults = [
+        f"it wants the locks {', '.join(held)}, which saga {one.saga_id} holds, in "
+        "which it runs: name them in one of the two"
+        for one in ((view, *above) if wanted else ())
+        if (held := sorted(wanted & {*one.lock_names}))
+    ]
+    if faults:
+        raise InvalidSaga(transaction.name, faults)
     return transaction, data, phase.until
 
 
