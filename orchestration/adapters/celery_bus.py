@@ -35,7 +35,7 @@ from orchestration.core.saga.view import SagaView
 from orchestration.errors import TransportError
 from orchestration.settings import Settings
 
-__all__ = ["StepSender", "celery_config", "hint_for", "make_producer"]
+__all__ = ["StepSender", "celery_config", "hint_for", "make_producer", "queue_of"]
 
 # Beyond a step's own timeout the pool kills the child: only code that cannot be
 # interrupted gets there. Longer than a child waits for a database that went away
@@ -95,6 +95,13 @@ def hint_for(
         check_at_ms=whole_ms(check_at) if check_at else None,
         gives_up=view.cause is not None,
     )
+
+
+def queue_of(agent_id: str, announcements: Announcements) -> str:
+    """Return where an agent is served; a task of no agent, where all tasks are."""
+    if not agent_id:
+        return DEFAULT_QUEUE
+    return pool_queue(announcements.pool_of(agent_id))
 
 
 class StepSender:
@@ -195,7 +202,7 @@ class StepSender:
             args=args,
             kwargs=message,
             options={
-                "queue": self._queue(definition.agent_id),
+                "queue": queue_of(definition.agent_id, self._announcements),
                 "argsrepr": step_label(
                     view.transaction.name, view.saga_id, name, direction, attempt
                 ),
@@ -204,9 +211,3 @@ class StepSender:
             },
             app=self._app,
         )
-
-    def _queue(self, agent_id: str) -> str:
-        """Return where an agent is served; a task of no agent, where all tasks are."""
-        if not agent_id:
-            return DEFAULT_QUEUE
-        return pool_queue(self._announcements.pool_of(agent_id))
