@@ -392,9 +392,11 @@ def test_who_is_undone_again_stands_in_the_line_by_its_age(scene: Scene) -> None
 def test_next_in_line_is_who_has_waited_longest_for_a_lock_that_is_free(
     scene: Scene,
 ) -> None:
-    holder, first, second, other = (
-        scene.begin(locks=locks) for locks in (["l"], ["l", "m"], ["l"], ["m"])
-    )
+    sagas = []
+    for locks in (["l"], ["l", "m"], ["l"], ["m"]):
+        sagas.append(scene.begin(locks=locks))
+        scene.clock.advance(seconds=1)
+    holder, first, second, other = sagas
     assert take(scene, holder) == {"l": 1}
     assert [take(scene, one) for one in (first, second, other)] == [None] * 3
     # The other is in line behind the first for "m", which nobody holds.
