@@ -315,6 +315,10 @@ class MemoryLog:
         fences = self.tables.take_locks(saga_id, names)
         return None if fences is None else dict(zip(names, fences, strict=True))
 
+    def next_in_line(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sagas whose turn it is for those of these locks that are free."""
+        return self.tables.next_in_line(names)
+
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""
         self.tables.change(saga_id, waiting_for=what)
