@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
-from sqlalchemy import create_engine
+import psycopg2
+from sqlalchemy.engine import make_url
 
 from benchmarks._bench import Bench, redis_database
 from benchmarks._sides.side import (
@@ -110,9 +111,9 @@ class Ours:
 
     def __init__(self, environment: dict[str, str], heads: Sequence[int]) -> None:
         self.heads = heads
-        self._engine = create_engine(
-            environment["DATABASE_URL"], isolation_level="AUTOCOMMIT"
-        )
+        address = make_url(environment["DATABASE_URL"]).set(drivername="postgresql")
+        self._ends = psycopg2.connect(address.render_as_string(hide_password=False))
+        self._ends.autocommit = True
         self._bus = MessageBus(
             {
                 "database_url": environment["DATABASE_URL"],
@@ -149,7 +150,7 @@ class Ours:
         """Let go of the connections."""
         self._loop.run(self._bus.close())
         self._loop.close()
-        self._engine.dispose()
+        self._ends.close()
 
     async def _lengths_s(self, transactions: Sequence[SagaTransaction]) -> list[float]:
         lengths_s = []
@@ -175,8 +176,9 @@ class Ours:
         return started
 
     def _ended(self, ids: Sequence[str]) -> set[str]:
-        with self._engine.connect() as connection:
-            rows = connection.exec_driver_sql(_ENDED, (list(ids),)).all()
+        with self._ends.cursor() as cursor:
+            cursor.execute(_ENDED, (list(ids),))
+            rows = cursor.fetchall()
         if other := [row for row in rows if row[1] != "COMPLETED"]:
             raise RuntimeError(f"sagas did not complete: {other}")
         return {row[0] for row in rows}

@@ -177,6 +177,7 @@ class StepSender:
 
     def close(self) -> None:
         """Give the connections to the broker back."""
+        self._publisher.close()
         self._app.close()
 
     def _line(

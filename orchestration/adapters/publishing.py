@@ -8,13 +8,18 @@ every step. Whoever listens to Celery's signals of publishing has Celery publish
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery, signals
 from celery.canvas import Signature
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
 
 from orchestration.errors import TransportError
 
@@ -28,6 +33,18 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._own = threading.local()
+        self._retries = bool(app.conf.task_publish_retry)
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """What the app says of all its messages; each look at it takes a while."""
+        conf = self._app.conf
+        return {
+            "serializer": conf.task_serializer,
+            "delivery_mode": conf.task_default_delivery_mode,
+            "retry_policy": conf.task_publish_retry_policy,
+        }
 
     def publish(
         self,
@@ -72,7 +89,7 @@ class Publisher:
         chain: Sequence[Mapping[str, Any]],
         family: Mapping[str, str | None],
     ) -> None:
-        amqp, conf = self._app.amqp, self._app.conf
+        amqp = self._app.amqp
         options = {**link["options"]}
         queue = amqp.queues[options.pop("queue")]
         message = amqp.create_task_message(
@@ -85,22 +102,53 @@ class Publisher:
             **family,
             **options,
         )
-        with self._app.producer_pool.acquire(block=True) as producer:
-            # Once for each connection: looking whether kombu would declare it again
-            # costs a fourth of all this.
-            is_declared = hash(queue) in producer.connection.declared_entities
-            producer.publish(
-                message.body,
-                exchange="",
-                routing_key=queue.name,
-                serializer=conf.task_serializer,
-                headers=message.headers,
-                delivery_mode=conf.task_default_delivery_mode,
-                declare=() if is_declared else (queue,),
-                retry=conf.task_publish_retry,
-                retry_policy=conf.task_publish_retry_policy,
-                **message.properties,
-            )
+        try:
+            self._give(self._producer(), queue, message, retry=False)
+        except Exception:  # noqa: BLE001  each transport has errors of its own
+            # Its connection is gone, or never came about. Celery's pool connects
+            # anew and tries several times, and tells in kombu's words if in vain.
+            self.close()
+            with self._app.producer_pool.acquire(block=True) as producer:
+                self._give(producer, queue, message, retry=True)
+
+    def _give(
+        self,
+        producer: Producer,
+        queue: Queue,
+        message: Any,  # noqa: ANN401  Celery's, which has no type
+        *,
+        retry: bool,
+    ) -> None:
+        # Once for each connection: looking whether kombu would declare it again takes
+        # longer than sending.
+        is_declared = hash(queue) in producer.connection.declared_entities
+        producer.publish(  # type: ignore[no-untyped-call]
+            message.body,
+            exchange="",
+            routing_key=queue.name,
+            headers=message.headers,
+            declare=() if is_declared else (queue,),
+            retry=retry and self._retries,
+            **self._settings,
+            **message.properties,
+        )
+
+    def _producer(self) -> Producer:
+        """Return this thread's own: taking one from the pool costs as much again."""
+        kept: Producer | None = getattr(self._own, "producer", None)
+        if kept is None:
+            connection = self._app.connection_for_write()
+            connection.connect()  # once: kombu would try for ever later on
+            kept = Producer(connection, auto_declare=False)  # type: ignore[no-untyped-call]
+            self._own.producer = kept
+        return kept
+
+    def close(self) -> None:
+        """Let go of this thread's connection."""
+        kept: Producer | None = self._own.__dict__.pop("producer", None)
+        if kept is not None:
+            with suppress(Exception):  # it may be gone already
+                kept.connection.release()
 
 
 def not_taken(what: str, exc: Exception) -> TransportError:

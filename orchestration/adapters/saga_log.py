@@ -62,7 +62,7 @@ class SagaLog:
         parameters = (
             saga_id,
             transaction.name,
-            str(fact.event_id(saga_id, 0)),
+            fact.event_id(saga_id, 0),
             str(saga_uuid(saga_id)),
             because.causation,
             because.actor,
@@ -240,7 +240,7 @@ def _parameters(record: Record, because: Because) -> tuple[Any, ...]:
         saga_id,
         record.expected,
         [
-            str(fact.event_id(saga_id, record.expected + at))
+            fact.event_id(saga_id, record.expected + at)
             for at, fact in enumerate(record.facts)
         ],
         [str(fact.type) for fact in record.facts],

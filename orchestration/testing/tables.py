@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
 from orchestration.adapters.saga_index import Notice
 from orchestration.core.saga.events import SagaEvent
@@ -106,7 +105,7 @@ class Tables:
 
     clock: FakeClock
     streams: dict[str, tuple[SagaEvent, ...]] = field(default_factory=dict)
-    event_ids: dict[UUID, str] = field(default_factory=dict)
+    event_ids: dict[str, str] = field(default_factory=dict)
     open: dict[str, OpenRow] = field(default_factory=dict)
     ended: dict[str, EndedRow] = field(default_factory=dict)
     leases: dict[tuple[str, str, Direction], LeaseRow] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -121,8 +122,8 @@ class NewFact:
     data: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
 
-    def event_id(self, saga_id: str, version: int) -> UUID:
-        """Return its id.
+    def event_id(self, saga_id: str, version: int) -> str:
+        """Return its id, a UUID of version 5.
 
         Args:
             saga_id: The saga.
@@ -130,10 +131,19 @@ class NewFact:
                 the saga as a whole, which may come again (a second pause).
         """
         if self.key:
-            return uuid5(saga_uuid(saga_id), f"{self.type}:{self.key}")
+            return _uuid5(saga_id, f"{self.type}:{self.key}")
         if "attempt" not in self.data:
-            return uuid5(saga_uuid(saga_id), f"{self.type}:{version}")
+            return _uuid5(saga_id, f"{self.type}:{version}")
         data = self.data
         key = f"{data['step']}:{self.type}:{data['attempt']}:{data['round']}"
         # A late result may be told of the same attempt by any direction.
-        return uuid5(saga_uuid(saga_id), f"{key}:{data.get('direction', '')}")
+        return _uuid5(saga_id, f"{key}:{data.get('direction', '')}")
+
+
+def _uuid5(saga_id: str, name: str) -> str:
+    """Return the text of ``uuid5(saga_uuid(saga_id), name)``, at half its price."""
+    hashed = bytearray(sha1(saga_uuid(saga_id).bytes + name.encode()).digest()[:16])  # noqa: S324  as RFC 9562 says
+    hashed[6] = hashed[6] & 0x0F | 0x50
+    hashed[8] = hashed[8] & 0x3F | 0x80
+    text = hashed.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
