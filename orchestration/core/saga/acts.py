@@ -215,7 +215,7 @@ def replay(
         view: The saga now.
         now: The database's clock.
         who: Who asks, and why.
-        from_step: Leave out the waves before this step's.
+        from_step: Leave out the waves before this step's, but for what failed there.
     """
     if view.state not in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
         raise _refused(view, "replay", "only what has been undone is undone again")
@@ -225,7 +225,9 @@ def replay(
         at = next((n for n, w in enumerate(waves) if from_step in w), None)
         if at is None:
             raise _refused(view, "replay", f"step {from_step!r} was not to be undone")
-        waves = waves[at:]
+        failed = failed_undos(view)
+        broken = (tuple(n for n in wave if n in failed) for wave in waves[:at])
+        waves = (*filter(None, broken), *waves[at:])
     data = who.told | {"waves": [list(wave) for wave in waves]}
     return _act(view, now, NewFact(EventType.COMPENSATION_REPLAYED, data))
 
