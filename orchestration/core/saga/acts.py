@@ -132,7 +132,8 @@ def _rewind(
     view: SagaView, now: datetime, who: Who, step: str, touched: tuple[str, ...]
 ) -> Decision:
     by_name = view.plan.by_name
-    if view.pivot_committed and view.plan.pivot in touched:
+    committed = {view.plan.pivot, *view.plan.before_pivot}
+    if view.pivot_committed and step in committed:
         raise _refused(view, "retry", f"the pivot {view.plan.pivot!r} comes after it")
     if mapped := [n for n in touched if n in view.plan.instances]:
         names = ", ".join(mapped)
