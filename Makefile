@@ -23,6 +23,10 @@ define install
 	@touch $@
 endef
 
+# Tests wait more than they compute: two processes, with servers of their own, take
+# half as long. The tests of a file stay together, since they share workers.
+TWO := -n 2 --dist loadfile
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -37,7 +41,7 @@ demo: $(VENV)/.demo ## run the main job on a stack of its own
 
 test: $(VENV)/.test ## run all tests but the chaos ones, in random order
 	@rm -f .coverage
-	$(BIN)/python -m pytest -m "not chaos" --cov --cov-branch --cov-report=
+	$(BIN)/python -m pytest -m "not chaos" $(TWO) --cov --cov-branch --cov-report=
 	@$(BIN)/python scripts/coverage_floor.py 90 orchestration/core eventstore
 
 check: lint deploy-lint ## lint, types, import rules, deployment files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +16,25 @@ from orchestration.core.saga.model import CELERY_ACTION
 from orchestration.errors import NonRetryable, OutcomeUnknown, RetryLater
 from tasks.celery_app import app
 
-__all__ = ["find_action", "limit_of"]
+__all__ = ["call_through", "find_action", "limit_of"]
+
+_wrappers: list[Callable[[Action], Action]] = []
+
+
+def call_through(wrapper: Callable[[Action], Action]) -> None:
+    """Have each action be called through a wrapper from now on, in this process."""
+    _wrappers.append(wrapper)
 
 
 def find_action(agent_id: str, action: str) -> Action | None:
     """Return the action, or the task by its name, if this process has it."""
+    found = _found(agent_id, action)
+    for wrapper in _wrappers:
+        found = None if found is None else wrapper(found)
+    return found
+
+
+def _found(agent_id: str, action: str) -> Action | None:
     if action.startswith(CELERY_ACTION):
         task = app.tasks.get(action.removeprefix(CELERY_ACTION))
         return None if task is None else _as_action(task)

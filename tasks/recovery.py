@@ -6,6 +6,7 @@ one, a dead worker, a due time and a deadline all end up here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from celery import Task
@@ -22,7 +23,7 @@ _PER_TICK = 200
 
 @app.task(name=SAGA_SWEEP, bind=True)
 def sweep(self: Task, period_s: float = 1.0) -> dict[str, int]:
-    """Look at everything that is due; return how much there was."""
+    """Look at everything that is due; return how much, and how often it was sent."""
     rt = runtime(app)
     if not rt.watch.claim_tick(SAGA_SWEEP, period_s):
         return {}
@@ -33,10 +34,15 @@ def sweep(self: Task, period_s: float = 1.0) -> dict[str, int]:
         if not each(f"sweep: lease of saga {lease.saga_id}", expire):
             rt.watch.put_off(lease)
     due = rt.watch.claim_due(_PER_TICK)
+    resent: list[int] = []
     for saga_id, is_unsent in due:
         look = partial(sweeper.look, saga_id, because, is_unsent=is_unsent)
-        each(f"sweep: saga {saga_id}", look)
-    return {"expired": len(expired), "due": len(due)}
+        each(f"sweep: saga {saga_id}", partial(_count, resent, look))
+    return {"expired": len(expired), "due": len(due), "resent": sum(resent)}
+
+
+def _count(counted: list[int], look: Callable[[], int]) -> None:
+    counted.append(look())
 
 
 @app.task(name=SAGA_ATTEND, bind=True)

@@ -10,6 +10,7 @@ from celery import Celery
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from orchestration.adapters.announcements import Announcements
+from orchestration.adapters.backlog import Backlog
 from orchestration.adapters.celery_bus import StepSender
 from orchestration.adapters.database import Database
 from orchestration.adapters.lease import LeaseKeeper
@@ -41,6 +42,7 @@ class Runtime:
     keeper: LeaseKeeper
     ends: Ends
     desk: SagaDesk
+    backlog: Backlog
 
     @property
     def attendant(self) -> Attendant:
@@ -50,7 +52,7 @@ class Runtime:
     @property
     def sweeper(self) -> Sweeper:
         """Who moves on sagas that stand still."""
-        return Sweeper(self.recorder, self.watch)
+        return Sweeper(self.recorder, self.watch, self.backlog)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -107,6 +109,7 @@ def _make(app: Celery) -> Runtime:
         keeper=LeaseKeeper(watch, settings.lease_s),
         ends=ends,
         desk=SagaDesk(recorder, door),
+        backlog=Backlog(app, announcements),
     )
 
 

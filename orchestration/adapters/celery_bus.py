@@ -7,7 +7,7 @@ is lost the sweep sends again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ from orchestration.core.saga.view import SagaView
 from orchestration.errors import TransportError
 from orchestration.settings import Settings
 
-__all__ = ["StepSender", "celery_config", "hint_for", "make_producer"]
+__all__ = ["StepSender", "celery_config", "hint_for", "make_producer", "queue_of"]
 
 # Beyond a step's own timeout the pool kills the child: only code that cannot be
 # interrupted gets there. Longer than a child waits for a database that went away
@@ -97,6 +97,13 @@ def hint_for(
     )
 
 
+def queue_of(agent_id: str, announcements: Announcements) -> str:
+    """Return where an agent is served; a task of no agent, where all tasks are."""
+    if not agent_id:
+        return DEFAULT_QUEUE
+    return pool_queue(announcements.pool_of(agent_id))
+
+
 class StepSender:
     """Sends the steps that a decision names."""
 
@@ -118,6 +125,18 @@ class StepSender:
         lines += (self._line(view, (n,), Direction.PROBE) for n in decision.probes)
         if decision.attends:
             lines += self._words(view)
+        self._give(lines, f"saga {view.saga_id}'s next steps")
+
+    def attend(self, saga_ids: Iterable[str]) -> None:
+        """Have sagas looked after that wait for locks, or for other sagas.
+
+        Raises:
+            TransportError: The broker did not take it; the sweep sends it again.
+        """
+        wanted = [*saga_ids]
+        self._give(self._attending(wanted), f"word for sagas {', '.join(wanted)}")
+
+    def _give(self, lines: Sequence[Signature], what: str) -> None:
         if not lines:
             return
         try:
@@ -127,7 +146,7 @@ class StepSender:
                 group(lines, app=self._app).apply_async()
         except OperationalError as exc:
             raise TransportError(
-                f"the broker did not take saga {view.saga_id}'s next steps ({exc}): "
+                f"the broker did not take {what} ({exc}): "
                 "they are on record and are sent again once it is back"
             ) from exc
 
@@ -136,6 +155,9 @@ class StepSender:
         wanted = [] if view.state.is_over else [view.saga_id]
         if view.parent is not None and view.state.is_final:
             wanted.append(view.parent.saga_id)
+        return self._attending(wanted)
+
+    def _attending(self, saga_ids: Iterable[str]) -> list[Signature]:
         return [
             Signature(
                 SAGA_ATTEND,
@@ -143,7 +165,7 @@ class StepSender:
                 options={"queue": CHORES_QUEUE},
                 app=self._app,
             )
-            for saga_id in wanted
+            for saga_id in saga_ids
         ]
 
     def close(self) -> None:
@@ -180,7 +202,7 @@ class StepSender:
             args=args,
             kwargs=message,
             options={
-                "queue": self._queue(definition.agent_id),
+                "queue": queue_of(definition.agent_id, self._announcements),
                 "argsrepr": step_label(
                     view.transaction.name, view.saga_id, name, direction, attempt
                 ),
@@ -189,9 +211,3 @@ class StepSender:
             },
             app=self._app,
         )
-
-    def _queue(self, agent_id: str) -> str:
-        """Return where an agent is served; a task of no agent, where all tasks are."""
-        if not agent_id:
-            return DEFAULT_QUEUE
-        return pool_queue(self._announcements.pool_of(agent_id))

@@ -51,11 +51,16 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DueLetter:
-    """A dead letter whose time to be tried again has come."""
+    """A dead letter whose time to be tried again has come.
+
+    Attributes:
+        due_at: When that was found, on the database's clock.
+    """
 
     saga_id: str
     step: str
     tries: int
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

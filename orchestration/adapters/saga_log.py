@@ -56,6 +56,7 @@ class SagaLog:
         transaction = start.transaction
         saga_id = transaction.transaction_id
         fact = start.fact
+        told = canonical_bytes(fact.data)
         attributes = fact.data.get("search_attributes")
         look_after = min(RESEND_AFTER, timedelta(milliseconds=transaction.timeout_ms))
         parameters = (
@@ -66,7 +67,7 @@ class SagaLog:
             because.causation,
             because.actor,
             because.metadata,
-            canonical_bytes(fact.data),
+            told,
             look_after if connection is None else timedelta(),
             start.parent.saga_id if start.parent else None,
             bool(transaction.locks),
@@ -76,7 +77,9 @@ class SagaLog:
         rows = self.db.rows(self.sql["begin"], parameters, connection=connection)
         status, recorded_at = rows[0]
         if status == "ok":
-            event = SagaEvent(1, fact.type, fact.data, recorded_at.astimezone(UTC))
+            # As others will read it: a tuple is a list from here on.
+            data = json.loads(told)
+            event = SagaEvent(1, fact.type, data, recorded_at.astimezone(UTC))
             return fold(saga_id, [event])
         if status == "duplicate" or self._has_begun(saga_id, fact):
             return None
@@ -204,6 +207,11 @@ class SagaLog:
         sql, parameters = self.sql["take_locks"], (saga_id, list(names))
         fences = self.db.rows(sql, parameters, connection=connection)[0][0]
         return None if fences is None else dict(zip(names, fences, strict=True))
+
+    def next_in_line(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sagas whose turn it is for those of these locks that are free."""
+        rows = self.db.rows(self.sql["next_in_line"], (list(names),))
+        return tuple(dict.fromkeys(row[0] for row in rows))
 
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
+from orchestration.cli.axis import Scale
 from orchestration.cli.course import Course, Lane, Turn
 from orchestration.cli.facts import awaited_text, error_text
 from orchestration.cli.output import span_text
@@ -17,7 +16,6 @@ from orchestration.core.saga.model import Direction
 
 __all__ = [
     "END_PX",
-    "Scale",
     "end_figure",
     "lane_figures",
     "mark_figure",
@@ -73,20 +71,6 @@ _ENDED = {
     Ended.UNKNOWN: "outcome unknown after",
     Ended.CUT: "given up after",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Turns times into places between two edges of the picture."""
-
-    course: Course
-    left: float
-    right: float
-
-    def x(self, at: datetime) -> float:
-        """Return a time's place."""
-        share = (at - self.course.began).total_seconds() / self.course.seconds
-        return self.left + min(1.0, max(0.0, share)) * (self.right - self.left)
 
 
 def lane_figures(lane: Lane, scale: Scale, y: float) -> Iterator[str]:

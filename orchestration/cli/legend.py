@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from orchestration.cli.axis import break_figure, breaks_of
 from orchestration.cli.course import Course
 from orchestration.cli.figures import (
     end_figure,
@@ -68,6 +69,8 @@ def _entries(course: Course) -> Iterator[tuple[str, _Figure]]:
         yield "point of no return", lambda x, y: pivot_figure(x + 18, y)
     if course.stands:
         yield "stands still", _still
+    if breaks_of(course):
+        yield "cut out: no agent was at work", lambda x, y: break_figure(x + 13, y, y)
 
 
 def _meaning(span: Span) -> str:

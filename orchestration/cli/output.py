@@ -93,7 +93,9 @@ def span_text(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3_600:  # noqa: PLR2004
         return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3_600} h {whole % 3_600 // 60:02} min"
+    if whole < 172_800:  # noqa: PLR2004 - two days
+        return f"{whole // 3_600} h {whole % 3_600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3_600:02} h"
 
 
 def age(then: datetime, now: datetime) -> str:

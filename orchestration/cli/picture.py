@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Final
 
+from orchestration.cli.axis import Scale, axis_figures, break_figures
 from orchestration.cli.course import Course, Lane
 from orchestration.cli.facts import error_text
 from orchestration.cli.figures import (
     END_PX,
-    Scale,
     end_figure,
     lane_figures,
     mark_figure,
@@ -21,7 +21,6 @@ from orchestration.cli.figures import (
 )
 from orchestration.cli.legend import legend
 from orchestration.cli.output import span_text
-from orchestration.cli.scale import ticks
 from orchestration.cli.spans import Ended
 from orchestration.cli.svg import (
     CHAR_PX,
@@ -44,7 +43,7 @@ _MARGIN, _GAP = 24.0, 14.0
 _LANE, _NOTE = 26.0, 22.0  # heights of a line of each kind
 _LONGEST_NAME, _LONGEST_ASIDE = 32, 34  # characters
 _UNDOING = "undoing, selective"  # the longest title of the block of undoing
-_TICK_PX, _TIME_PX = 70.0, 82.0  # what a label of a time takes
+_TIME_PX = 82.0  # what the time of a note takes
 _MANY_TURNS, _MANY_PROBLEMS = 40, 12
 _COLOURS = {
     SagaState.RUNNING: "live",
@@ -162,13 +161,14 @@ class _Lanes:
             for lane in course.undoing:
                 front += self._lane(lane)
         bottom = self._y - _LANE / 2 + 4
-        behind = [*self._axis(bottom), *self._stands(bottom)]
+        behind = [*axis_figures(self._scale, self._top, bottom), *self._stands(bottom)]
         if course.undoing:
             behind = [self._block(block, bottom), *behind]
         if course.committed_at is not None:
             x = self._scale.x(course.committed_at)
             dashes = {"stroke_width": 1.5, "stroke_dasharray": "3 3"}
             behind.append(line(x, self._top, x, bottom, class_="ink-line", **dashes))
+        front += break_figures(self._scale, self._top, bottom)
         return behind + front, bottom
 
     @property
@@ -215,15 +215,6 @@ class _Lanes:
             rx=6,
             class_="block",
         )
-
-    def _axis(self, bottom: float) -> Iterator[str]:
-        """Yield a line for each round time, with its label above."""
-        left, right = self._scale.left, self._scale.right
-        at_most = int((right - left) / _TICK_PX)
-        for seconds, words in ticks(self._course.seconds, at_most=at_most):
-            x = left + seconds / self._course.seconds * (right - left)
-            yield line(x, self._top, x, bottom, class_="grid-line")
-            yield label(x, self._top - 6, words, "faint", text_anchor="middle")
 
     def _stands(self, bottom: float) -> Iterator[str]:
         """Yield a band for each time in which the saga stood still."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["templates"]
 
+_BROKEN = 1
+
 
 @click.command()
 @click.argument("folder", required=False, metavar="[DIR]")
@@ -24,7 +26,7 @@ def templates(*, folder: str | None, as_json: bool) -> None:
     """List the templates of a folder, and what is broken.
 
     DIR is, unless given, what ORCHESTRATION_TEMPLATES_DIR says, or sagas. Run one by
-    `orchestration saga run NAME --param key=value`.
+    `orchestration saga run NAME --param key=value`. Exits 1 if a file is broken.
     """
     from orchestration.adapters.template_folder import TemplateFolder
     from orchestration.cli.output import console, emit_json
@@ -34,12 +36,12 @@ def templates(*, folder: str | None, as_json: bool) -> None:
     found = TemplateFolder(path).list()
     if as_json:
         emit_json([_plain(each) for each in found])
-        return
-    out = console()
-    if found:
-        out.print(_table(found))
+    elif found:
+        console().print(_table(found))
     else:
-        out.print(f"no templates in {path}", markup=False)
+        console().print(f"no templates in {path}", markup=False)
+    if any(each.faults for each in found):
+        raise click.exceptions.Exit(_BROKEN)
 
 
 def _plain(each: FoundTemplate) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +13,14 @@ from eventstore import NotCanonical
 from orchestration.adapters.saga_records import Because, Start, Status
 from orchestration.core.saga import acts
 from orchestration.core.saga.acts import Who
+from orchestration.core.saga.children import failed_child
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import EventType
+from orchestration.core.saga.evolve import evolve
+from orchestration.core.saga.undoing import failed_undos
 from orchestration.core.saga.view import SagaView
-from orchestration.engine.payload import check_payload
-from orchestration.engine.recording import Recorder, folded
+from orchestration.engine.payload import checked_payload
+from orchestration.engine.recording import Recorder, folded, is_on_record
 from orchestration.engine.starting import SagaDoor
 from orchestration.errors import SagaActRefused
 
@@ -47,13 +51,17 @@ class SagaDesk:
             if not decision.facts:
                 return view
             answer, decision = recorder.record(view, decision, because)
-            if answer.is_recorded:
-                recorder.send(decision)
-                _raise_refusal(decision)
-                return decision.view
             events = answer.events
-            if answer.status is Status.CLOSED and not view.state.is_over:
-                recorder.log.heal(saga_id)
+            if not answer.is_recorded and is_on_record(view, decision.facts, events):
+                decision = evolve(decision, view=folded(saga_id, events))
+                recorder.tell_end(decision.view)
+            elif not answer.is_recorded:
+                if answer.status is Status.CLOSED and not view.state.is_over:
+                    recorder.log.heal(saga_id)
+                continue
+            recorder.send(decision)
+            _raise_refusal(decision)
+            return decision.view
 
     def pause(self, saga_id: str, who: Who) -> SagaView:
         """Let what runs end, and begin nothing; timers stand still."""
@@ -73,9 +81,17 @@ class SagaDesk:
         """Try again what failed, or begin anew with a step."""
         return self._act(saga_id, who, acts.retry, from_step=from_step)
 
+    def retry_due(
+        self, saga_id: str, who: Who, *, due: Mapping[str, datetime]
+    ) -> SagaView:
+        """Try undos that failed again by themselves, since their time has come."""
+        return self._act(saga_id, who, acts.retry_due, due=due)
+
     def skip(self, saga_id: str, who: Who, *, step: str) -> SagaView:
-        """Leave the effect of a step whose undoing failed."""
-        return self._act(saga_id, who, acts.skip, step=step)
+        """Leave the effect of a step whose undoing failed; of its saga's too."""
+        act = partial(acts.skip, who=who, step=step)
+        self._leave_child(saga_id, who, act, step=step, by_hand=False)
+        return self.act(saga_id, act, Because(actor=who.by))
 
     def resolve(
         self,
@@ -87,10 +103,12 @@ class SagaDesk:
         output: Mapping[str, Any] | None = None,
     ) -> SagaView:
         """Say what a person has found out about a step."""
-        self._check(saga_id, f"output of step {step!r}", output)
-        return self._act(
-            saga_id, who, acts.resolve, step=step, happened=happened, output=output
+        output = self._checked(saga_id, f"output of step {step!r}", output)
+        act = partial(
+            acts.resolve, who=who, step=step, happened=happened, output=output
         )
+        self._leave_child(saga_id, who, act, step=step, by_hand=True)
+        return self.act(saga_id, act, Because(actor=who.by))
 
     def replay(
         self, saga_id: str, who: Who, *, from_step: str | None = None
@@ -98,9 +116,9 @@ class SagaDesk:
         """Undo once more what was undone."""
         return self._act(saga_id, who, acts.replay, from_step=from_step)
 
-    def undo(self, saga_id: str, who: Who) -> SagaView:
+    def undo(self, saga_id: str, who: Who, *, again: str = "") -> SagaView:
         """Undo a completed saga."""
-        return self._act(saga_id, who, acts.undo)
+        return self._act(saga_id, who, acts.undo, again=again)
 
     def signal(
         self,
@@ -112,7 +130,7 @@ class SagaDesk:
         signal_id: str | None = None,
     ) -> SagaView:
         """Hand a signal to the step that waits for it, or will."""
-        self._check(saga_id, f"data of signal {name!r}", data)
+        data = self._checked(saga_id, f"data of signal {name!r}", data)
         told = signal_id or str(uuid4())
         return self._act(
             saga_id, who, acts.signal, name=name, data=data, signal_id=told
@@ -145,9 +163,34 @@ class SagaDesk:
         self.door.begin(start, Because(actor=who.by))
         return new_id
 
-    def _check(self, saga_id: str, what: str, value: object) -> None:
+    def _leave_child(
+        self, saga_id: str, who: Who, act: _Act, *, step: str, by_hand: bool
+    ) -> None:
+        """Let a word about a step's undoing count for the saga that it runs.
+
+        What is left of that is not undone later, by beat or by its own operator, as
+        if nothing had been said. It goes first, the deepest before all: if this ends
+        halfway, the same word may be said once more.
+        """
+        log = self.recorder.log
+        view = log.view(saga_id)
+        act(view, self.recorder.now())  # or it is refused
+        child_id = failed_child(view, step)
+        if child_id is None or not log.read(child_id).events:
+            return
+        told = Who(who.by, f"step {step} of saga {saga_id}: {who.why}".rstrip(": "))
+        self._leave(child_id, told, by_hand=by_hand)
+
+    def _leave(self, saga_id: str, who: Who, *, by_hand: bool) -> None:
+        view = self.recorder.log.view(saga_id)
+        for step in failed_undos(view):
+            if child_id := failed_child(view, step):
+                self._leave(child_id, who, by_hand=by_hand)
+        self._act(saga_id, who, acts.leave, by_hand=by_hand)
+
+    def _checked(self, saga_id: str, what: str, value: object) -> Any:  # noqa: ANN401  JSON
         try:
-            check_payload(what, value, self.door.max_payload_bytes)
+            return checked_payload(what, value, self.door.max_payload_bytes)
         except NotCanonical as exc:
             raise SagaActRefused(f"{what} is no JSON ({exc})", saga_id) from exc
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eventstore import NotCanonical
 from orchestration.adapters.database import DATABASE_ERRORS, Database
@@ -25,7 +25,7 @@ from orchestration.core.saga.outcomes import (
 )
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.limits import RealTime, timed_out
-from orchestration.engine.payload import json_size
+from orchestration.engine.payload import as_recorded
 from orchestration.engine.ports import Clock
 from orchestration.errors import (
     DataConflict,
@@ -130,7 +130,7 @@ def perform(
     limit_s = view.plan.limit_ms(step) / 1_000
     try:
         action = _hosted(definition, direction, find)
-        data = step_input(view, step, direction)
+        data = _copied(step_input(view, step, direction))
         context = _context(view, step, direction, held, work)
         with time.limit(step, limit_s):
             output = action(data, context)
@@ -163,6 +163,15 @@ def _hosted(definition: SagaStep, direction: Direction, find: Finder) -> Action:
     return action
 
 
+def _copied(value: Any) -> Any:  # noqa: ANN401  JSON
+    """Return data that an action may change: the saga's own stay as recorded."""
+    if type(value) is dict:
+        return {key: _copied(held) for key, held in value.items()}
+    if type(value) is list:
+        return [_copied(held) for held in value]
+    return value
+
+
 def _context(
     view: SagaView,
     step: str,
@@ -191,7 +200,7 @@ def _context(
         round=phase.round,
         idempotency_key=idempotency_key(view.saga_id, step, direction, phase.round),
         deadline=deadline,
-        outputs=ancestor_outputs(view, step),
+        outputs=_copied(ancestor_outputs(view, step)),
         metadata=definition.metadata,
         locks=view.locks or {},
         is_cancelled=lambda: held.cancelled,
@@ -207,12 +216,12 @@ def _checked(step: str, output: object, max_bytes: int) -> Ended:
     problem = ""
     if isinstance(output, Mapping):
         try:
-            size = json_size(output)
+            plain, size = as_recorded(output)
         except NotCanonical as exc:
             problem = f"returned what is no JSON ({exc})"
         else:
             if size <= max_bytes:
-                return Ended(Succeeded(output))
+                return Ended(Succeeded(plain))
             problem = (
                 f"returned {size} bytes, the limit is {max_bytes} "
                 "(ORCHESTRATION_MAX_PAYLOAD_BYTES): return a reference instead"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -113,16 +114,24 @@ class Attendant:
                 case Order.CANCEL:
                     return child
                 case Order.UNDO:
-                    return self.desk.undo(child.saga_id, who)
+                    return self.desk.undo(child.saga_id, who, again=errand.again)
         except SagaActRefused as exc:
             # It stands where the order does not fit: its own state is the answer.
             logger.info("%s", exc)
         return log.view(errand.child_id)
 
+    def _above(self, view: SagaView) -> Iterator[SagaView]:
+        """Yield the sagas that a saga runs in, the nearest first."""
+        while view.parent is not None:
+            view = self.desk.recorder.log.view(view.parent.saga_id)
+            yield view
+
     def _begin(self, view: SagaView, errand: Errand, because: Because) -> Failed | None:
         """Begin a child; return why it cannot be begun, if so."""
         try:
-            transaction, data, until = child_start(view, errand.step, errand.child_id)
+            transaction, data, until = child_start(
+                view, errand.step, errand.child_id, above=self._above(view)
+            )
             start = Start(
                 transaction=transaction,
                 initial_data=data,

@@ -30,20 +30,20 @@ def letters_by_saga(
 def try_again(desk: SagaDesk, letters: Sequence[DueLetter]) -> bool:
     """Try the due undos of one saga again, as an operator would.
 
-    One alone is tried alone, so that others keep their own times; several go
-    together, since a saga that is undoing takes no second act.
+    They go together, since a saga that is undoing takes no second act; its others keep
+    their own times.
 
     Returns:
-        Whether they are being tried; if not, an operator was faster.
+        Whether they are being tried; if not, an operator was faster, or another beat.
 
     Raises:
         SagaNotFound: There are letters of a saga that does not exist.
     """
     saga_id = letters[0].saga_id
-    step = letters[0].step if len(letters) == 1 else None
+    due = {letter.step: letter.due_at for letter in letters}
     number = 1 + max(letter.tries for letter in letters)
     try:
-        desk.retry(saga_id, Who(_BY, f"automatic try {number}"), from_step=step)
+        desk.retry_due(saga_id, Who(_BY, f"automatic try {number}"), due=due)
     except SagaActRefused as exc:
         logger.info("dead letter left alone: %s", exc)
         return False

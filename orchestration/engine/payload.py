@@ -1,28 +1,37 @@
-"""What may be recorded: JSON, and not too much of it."""
+"""What may be recorded: JSON, and not too much of it; and how it reads from then on."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from eventstore import PayloadTooLarge as OverTheStoresLimit
 from eventstore import canonical_bytes
 from orchestration.errors import PayloadTooLarge
 
-__all__ = ["check_payload", "json_size"]
+__all__ = ["as_recorded", "checked_payload"]
 
 
-def json_size(value: object) -> int:
-    """Return how many bytes a value takes in an event.
+def as_recorded(value: object) -> tuple[Any, int]:
+    """Return a value as it is read back from an event, and its size there in bytes.
+
+    A tuple is a list then, ``1.0`` is ``1``, an enum's member its value: what goes on
+    in the process that recorded it must not differ from what goes on in others. Of a
+    small dict this takes two or three microseconds more than its size alone. Of a
+    value that is over the store's own limit only the size is told.
 
     Raises:
         NotCanonical: It is no JSON; the text says where.
     """
     try:
-        return len(canonical_bytes(value))
+        encoded = canonical_bytes(value)
     except OverTheStoresLimit as exc:
-        return exc.size_bytes
+        return None, exc.size_bytes
+    return json.loads(encoded.decode()), len(encoded)
 
 
-def check_payload(what: str, value: object, max_bytes: int) -> None:
-    """Return if a value may be recorded.
+def checked_payload(what: str, value: object, max_bytes: int) -> Any:  # noqa: ANN401  JSON
+    """Return a value that may be recorded, as it is read back.
 
     Args:
         what: What it is, for the error.
@@ -33,8 +42,10 @@ def check_payload(what: str, value: object, max_bytes: int) -> None:
         NotCanonical: It is no JSON; the text says where.
         PayloadTooLarge: It is over the limit.
     """
-    if (size := json_size(value)) > max_bytes:
+    plain, size = as_recorded(value)
+    if size > max_bytes:
         raise PayloadTooLarge(
             f"{what}: {size} bytes, the limit is {max_bytes} "
             "(ORCHESTRATION_MAX_PAYLOAD_BYTES): pass a reference to the data"
         )
+    return plain

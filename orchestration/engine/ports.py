@@ -56,6 +56,9 @@ class Log(Protocol):
     ) -> dict[str, int] | None:
         """Take all of a saga's locks, or none and wait in line."""
 
+    def next_in_line(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sagas whose turn it is for those of these locks that are free."""
+
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""
 
@@ -65,6 +68,13 @@ class Sender(Protocol):
 
     def send(self, decision: Decision) -> None:
         """Send what a decision names.
+
+        Raises:
+            TransportError: It was not taken; the sweep sends it again.
+        """
+
+    def attend(self, saga_ids: Iterable[str]) -> None:
+        """Have sagas looked after that wait for locks, or for other sagas.
 
         Raises:
             TransportError: It was not taken; the sweep sends it again.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore import canonical_bytes
+from orchestration.adapters.database import DATABASE_ERRORS
 from orchestration.adapters.saga_records import (
     Answer,
     Because,
@@ -31,7 +33,7 @@ from orchestration.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Recorder", "Rules", "folded"]
+__all__ = ["Recorder", "Rules", "folded", "is_on_record"]
 
 logger = logging.getLogger(__name__)
 
@@ -158,8 +160,23 @@ class Recorder:
         """Count what was recorded, and tell waiting callers if it was the end."""
         self.views.put(decision.view)
         self.metrics.observe(decision.facts, decision.view)
-        if decision.view.state.is_final:
-            self.ends.tell(decision.view.saga_id)
+        self.tell_end(decision.view)
+        if decision.view.state.is_over and decision.view.transaction.locks:
+            self._hand_over_locks(decision.view)
+
+    def _hand_over_locks(self, view: SagaView) -> None:
+        """Have who comes next take a saga's locks now; else the sweep sees to it."""
+        try:
+            following = self.log.next_in_line(view.lock_names)
+            if following:
+                self.sender.attend(following)
+        except DATABASE_ERRORS:  # of which that of the broker is one
+            logger.warning("locks of saga %s not handed over yet", view.saga_id)
+
+    def tell_end(self, view: SagaView) -> None:
+        """Tell waiting callers if a saga has come to a stand."""
+        if view.state.is_final:
+            self.ends.tell(view.saga_id)
 
     def send(self, decision: Decision) -> None:
         """Send what follows; what the broker does not take, the sweep sends again."""
@@ -219,3 +236,17 @@ def folded(saga_id: str, events: Iterable[SagaEvent]) -> SagaView:
     if view is None:
         raise SagaNotFound(f"there is no saga {saga_id}", saga_id)
     return view
+
+
+def is_on_record(
+    before: SagaView, facts: Sequence[NewFact], events: Sequence[SagaEvent]
+) -> bool:
+    """Whether a decision that the log refused is in it, and only the answer was lost.
+
+    The database was then asked again. Facts of the same words at the same place have
+    the same ids: whoever else recorded them has asked for the same.
+    """
+    found = events[before.version :][: len(facts)]
+    return [(fact.type, canonical_bytes(fact.data)) for fact in facts] == [
+        (event.type, canonical_bytes(event.data)) for event in found
+    ]

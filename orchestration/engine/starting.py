@@ -14,7 +14,7 @@ from orchestration.core.saga.decide import Decision, advance
 from orchestration.core.saga.locks import lock_names
 from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
 from orchestration.core.saga.view import SagaView
-from orchestration.engine.payload import check_payload
+from orchestration.engine.payload import checked_payload
 from orchestration.engine.recording import Recorder, folded
 from orchestration.errors import InvalidSaga, TooManySagas, UnknownAgent
 
@@ -121,7 +121,7 @@ class SagaDoor:
         what = f"definition and initial data of saga {name!r}"
         data = {"d": start.definition, "i": start.initial_data}
         try:
-            check_payload(what, data, self.max_payload_bytes)
+            checked_payload(what, data, self.max_payload_bytes)
         except NotCanonical as exc:
             raise InvalidSaga(name, [f"initial data: {exc}"]) from exc
 

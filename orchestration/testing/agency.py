@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from orchestration.adapters.saga_records import AgentLimit
-from orchestration.agents import Action, Agent, find_agent
+from orchestration.agents import Action, ActionContext, Agent, find_agent
 from orchestration.core.saga.model import CELERY_ACTION
 from orchestration.testing.faults import inject
 from orchestration.testing.mishaps import WorkerKilled
@@ -32,7 +32,7 @@ class Agency:
     def find(self, agent_id: str, action: str) -> Action | None:
         """Return the action, if it is hosted."""
         found = self._found(agent_id, action)
-        return None if found is None else inject(found, _kill)
+        return None if found is None else inject(found, _kill, _go_on)
 
     def _found(self, agent_id: str, action: str) -> Action | None:
         if action.startswith(CELERY_ACTION):
@@ -54,3 +54,8 @@ class Agency:
 
 def _kill() -> NoReturn:
     raise WorkerKilled
+
+
+def _go_on(context: ActionContext) -> None:
+    """Stand still no longer: the world's workers have stood still before."""
+    del context

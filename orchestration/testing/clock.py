@@ -108,8 +108,18 @@ class SkippedTime(RealTime):
         clock = self._clock  # alone: the runner must not hold what it ends with
         runner = asyncio.Runner(loop_factory=lambda: _Loop(clock))
         # The world that this is part of has no end that anybody would tell.
-        weakref.finalize(self, runner.close)
+        weakref.finalize(self, _end, runner)
         return runner
+
+
+def _end(runner: asyncio.Runner) -> None:
+    """Close a loop whose world is gone, whenever that is noticed."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        runner.close()
+    else:  # amid another world's coroutine, where this one's cannot be run to an end
+        runner.get_loop().close()
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -15,8 +15,9 @@ from typing import Any, Final, NoReturn
 
 from orchestration.agents import Action, ActionContext
 from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
+from orchestration.testing.stand_ins import stand_in
 
-__all__ = ["Fault", "FaultKind", "InjectedFailure", "inject", "with_faults"]
+__all__ = ["Fault", "FaultKind", "InjectedFailure", "inject", "stalls", "with_faults"]
 
 _KEY: Final = "orchestration.testing.faults"
 
@@ -26,18 +27,20 @@ class FaultKind(StrEnum):
 
     One that fails before its effect raises; one that fails after it raises
     ConnectionError, as when only the answer was lost. One that is killed takes its
-    worker along.
+    worker along. One that stalls stands still with its worker until nobody waits for
+    it any more, and then goes well.
     """
 
     FAILS_BEFORE = "fails before its effect"
     FAILS_AFTER = "fails after its effect"
     KILLED_BEFORE = "is killed before its effect"
     KILLED_AFTER = "is killed after its effect"
+    STALLS = "takes effect after it was given up"
 
     @property
     def has_effect(self) -> bool:
         """Whether the action does its work first."""
-        return self in (FaultKind.FAILS_AFTER, FaultKind.KILLED_AFTER)
+        return self not in (FaultKind.FAILS_BEFORE, FaultKind.KILLED_BEFORE)
 
     @property
     def is_death(self) -> bool:
@@ -119,12 +122,31 @@ def _with_faults(step: SagaStep, faults: Sequence[Fault]) -> SagaStep:
     return step
 
 
-def inject(action: Action, kill: Callable[[], NoReturn]) -> Action:
-    """Return the action with the faults that its step's metadata tell of."""
+def stalls(metadata: Mapping[str, Any], direction: str, attempt: int) -> bool:
+    """Whether an attempt is told to stand still before its effect."""
+    return _told(metadata, direction, attempt) is FaultKind.STALLS
+
+
+def inject(
+    action: Action,
+    kill: Callable[[], NoReturn],
+    stall: Callable[[ActionContext], None],
+) -> Action:
+    """Return the action with what its step's metadata tell of: faults, a stand-in.
+
+    Args:
+        action: What is called when all goes well.
+        kill: Ends the worker.
+        stall: Returns when nobody waits for the attempt any more.
+    """
 
     def act(data: dict[str, Any], context: ActionContext) -> Any:  # noqa: ANN401
+        if (output := stand_in(context)) is not None:
+            return output
         kind = _due(context)
-        if kind is None:
+        if kind is FaultKind.STALLS:
+            stall(context)
+        if kind in (None, FaultKind.STALLS):
             return action(data, context)
         if not kind.has_effect:
             _strike(kind, context, kill)
@@ -138,13 +160,17 @@ def inject(action: Action, kill: Callable[[], NoReturn]) -> Action:
 
 def _due(context: ActionContext) -> FaultKind | None:
     """Return the fault of this very attempt; hide from the action that there is one."""
-    told = context.metadata.get(_KEY)
-    if told is None:
-        return None
+    kind = _told(context.metadata, context.direction, context.attempt)
     context.metadata = {k: v for k, v in context.metadata.items() if k != _KEY}
-    for fault in told:
-        is_due = fault["times"] is None or context.attempt <= fault["times"]
-        if fault["direction"] == context.direction and is_due:
+    return kind
+
+
+def _told(
+    metadata: Mapping[str, Any], direction: str, attempt: int
+) -> FaultKind | None:
+    for fault in metadata.get(_KEY, ()):
+        is_due = fault["times"] is None or attempt <= fault["times"]
+        if fault["direction"] == direction and is_due:
             return FaultKind[fault["kind"]]
     return None
 

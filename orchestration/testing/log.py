@@ -22,7 +22,7 @@ from orchestration.adapters.saga_records import (
     Status,
 )
 from orchestration.core.saga.events import NewFact, SagaEvent
-from orchestration.core.saga.fold import fold
+from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.timing import RESEND_AFTER
 from orchestration.core.saga.view import SagaView
@@ -229,9 +229,14 @@ class MemoryLog:
         Raises:
             SagaNotFound: There is no such saga.
         """
-        view = fold(saga_id, self.read(saga_id).events)
+        events, view = self.read(saga_id).events, self.tables.views.get(saga_id)
+        if view is None:
+            view = fold(saga_id, events)
         if view is None:
             raise SagaNotFound(f"there is no saga {saga_id}", saga_id)
+        for event in events[view.version :]:
+            view = apply(view, event)
+        self.tables.views[saga_id] = view
         return view
 
     def heal(self, saga_id: str, connection: Connection | None = None) -> None:
@@ -309,6 +314,10 @@ class MemoryLog:
         del connection
         fences = self.tables.take_locks(saga_id, names)
         return None if fences is None else dict(zip(names, fences, strict=True))
+
+    def next_in_line(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the sagas whose turn it is for those of these locks that are free."""
+        return self.tables.next_in_line(names)
 
     def note_waiting(self, saga_id: str, what: str) -> None:
         """Show in the saga's status what it waits for."""

@@ -8,15 +8,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from orchestration.adapters.saga_records import Because
-from orchestration.core.saga.acts import Who
 from orchestration.core.saga.events import NewFact
 from orchestration.core.saga.view import SagaView
 from orchestration.engine.acting import SagaDesk
 from orchestration.engine.attending import Attendant
+from orchestration.engine.letters import letters_by_saga, try_again
 from orchestration.engine.recording import Recorder, Rules
 from orchestration.engine.starting import SagaDoor
 from orchestration.engine.watching import Sweeper
-from orchestration.errors import SagaActRefused
 from orchestration.testing.agency import Agency
 from orchestration.testing.clock import FakeClock
 from orchestration.testing.idleness import looks_at, moves_by_itself
@@ -190,12 +189,8 @@ class Machine:
             self.sweeper.expire(lease, because)
         for saga_id, is_unsent in self.watch.claim_due(_PER_SWEEP):
             self.sweeper.look(saga_id, because, is_unsent=is_unsent)
-        for due in self.index.due_letters(_PER_SWEEP):
-            who = Who("the sweep", "again")
-            try:
-                self.desk.retry(due.saga_id, who, from_step=due.step)
-            except SagaActRefused:
-                continue  # somebody else has settled it
+        for due in letters_by_saga(self.index.due_letters(_PER_SWEEP)).values():
+            try_again(self.desk, due)
 
     def _move_to(self, at: datetime) -> None:
         self.clock.move_to(at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -66,9 +66,14 @@ class MemoryQueue:
             self.put(self._line(view, (name,), Direction.PROBE))
         if decision.attends:
             if not view.state.is_over:
-                self._attend(view.saga_id)
+                self.attend([view.saga_id])
             if view.parent is not None and view.state.is_final:
-                self._attend(view.parent.saga_id)
+                self.attend([view.parent.saga_id])
+
+    def attend(self, saga_ids: Iterable[str]) -> None:
+        """Have sagas looked after that wait for locks, or for other sagas."""
+        for saga_id in saga_ids:
+            self.put(Message(saga_id=saga_id, not_before=self._clock.now()))
 
     def put(self, message: Message) -> None:
         """Send one message."""
@@ -93,9 +98,6 @@ class MemoryQueue:
         now = self._clock.now()
         ripe = [at for at, m in enumerate(self.messages) if m.not_before <= now]
         return self.messages.pop(ripe[self._chance.pick(len(ripe))])
-
-    def _attend(self, saga_id: str) -> None:
-        self.put(Message(saga_id=saga_id, not_before=self._clock.now()))
 
     def _line(
         self, view: SagaView, names: Sequence[str], direction: Direction

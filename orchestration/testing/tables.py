@@ -16,6 +16,7 @@ from uuid import UUID
 from orchestration.adapters.saga_index import Notice
 from orchestration.core.saga.events import SagaEvent
 from orchestration.core.saga.model import Direction
+from orchestration.core.saga.view import SagaView
 from orchestration.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Tables:
         rates: When an agent of limited rate may next be called.
         asked_at: When the last of those who wait for an agent is to ask again.
         ticks: The slot of each schedule that was last run.
+        views: Sagas as they were last folded.
     """
 
     clock: FakeClock
@@ -116,6 +118,7 @@ class Tables:
     rates: dict[str, datetime] = field(default_factory=dict)
     asked_at: dict[str, datetime] = field(default_factory=dict)
     ticks: dict[str, int] = field(default_factory=dict)
+    views: dict[str, SagaView] = field(default_factory=dict)
 
     def change(self, saga_id: str, **columns: Any) -> None:  # noqa: ANN401
         """Change columns of an open saga's row, if there is one."""
@@ -170,18 +173,33 @@ class Tables:
             return None
         mine = (row.started_at, saga_id)
         for (name, other), since in self.waits.items():
-            rival = self.open.get(other)
-            if name in wanted and other != saga_id and rival is not None:
-                is_waiting = rival.state == "COMPENSATING" or (
-                    rival.state == "RUNNING" and not rival.gives_up
-                )
-                if is_waiting and (since, other) < mine:
-                    return None
+            is_rival = name in wanted and other != saga_id and self._is_waiting(other)
+            if is_rival and (since, other) < mine:
+                return None
         for name in wanted:
             fence = self.locks[name].fence + 1
             self.locks[name] = LockRow(holder=saga_id, fence=fence)
         self.waits = {key: at for key, at in self.waits.items() if key[1] != saga_id}
         return [self.locks[name].fence for name in wanted]
+
+    def next_in_line(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return who has waited longest for each of these locks that is free."""
+        first: dict[str, tuple[datetime, str]] = {}
+        for (name, saga_id), since in self.waits.items():
+            row = self.locks.get(name)
+            if row is not None and row.holder is None and self._is_waiting(saga_id):
+                first[name] = min(first.get(name, (since, saga_id)), (since, saga_id))
+        found = (first[name][1] for name in sorted({*names} & first.keys()))
+        return tuple(dict.fromkeys(found))
+
+    def _is_waiting(self, saga_id: str) -> bool:
+        """Whether a saga in a line for locks would take them."""
+        row = self.open.get(saga_id)
+        if row is None:
+            return False
+        return row.state == "COMPENSATING" or (
+            row.state == "RUNNING" and not row.gives_up
+        )
 
     def give_back_locks(self, saga_id: str) -> None:
         """Free a saga's locks and its place in the line; ``orch.saga_unlock``."""

@@ -189,7 +189,7 @@ class MemoryIndex:
         due = sorted((at, k) for at, k in times if at is not None and at <= now)
         for _, key in due[:limit]:
             letters[key] = replace(letters[key], next_try_at=now + _PUT_OFF)
-        return tuple(DueLetter(*key, letters[key].tries) for _, key in due[:limit])
+        return tuple(DueLetter(*key, letters[key].tries, now) for _, key in due[:limit])
 
     def due_notices(self, limit: int) -> tuple[Notice, ...]:
         """Return words to deliver now; what is not dropped comes again, later."""

@@ -20,6 +20,7 @@ from orchestration.engine.recording import Recorder
 from orchestration.errors import ConfigurationError
 from orchestration.testing.agency import Agency
 from orchestration.testing.clock import FakeClock, SkippedTime
+from orchestration.testing.faults import stalls
 from orchestration.testing.messages import MemoryQueue, Message
 from orchestration.testing.mishaps import Chance, WorkerKilled
 from orchestration.testing.watch import MemoryWatch
@@ -32,6 +33,8 @@ __all__ = ["Attempt", "MemoryWorkers"]
 # As in ``tasks.saga``: longer waits are the sweep's.
 _SHORT_WAIT: Final = timedelta(seconds=5)
 _PAST_DUE: Final = timedelta(milliseconds=10)
+# Beyond all that goes on without the worker that stands still.
+_STALL: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -134,6 +137,10 @@ class MemoryWorkers:
             self._die(attempt)
             return None
         self._may_freeze(attempt)
+        lease = claimed.lease
+        told = claimed.view.plan.by_name[lease.step].metadata
+        if stalls(told, lease.direction, lease.attempt):
+            attempt.thaws_at = self.clock.now() + _STALL
         return attempt
 
     def perform(self, attempt: Attempt) -> None:

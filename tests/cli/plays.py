@@ -252,6 +252,28 @@ def undone_with_its_parent() -> Play:
     return play.record([NewFact(EventType.COMPENSATION_REQUESTED, asked)])
 
 
+def a_month_of_waiting() -> Play:
+    """A month between steps of milliseconds, and a night before one is tried again."""
+    month, night = 30 * 86_400, 40_000
+    later = RETRIES | {"backoff_ms": 1_000 * night, "max_backoff_ms": 1_000 * night}
+    play = Play(
+        step("reserve"),
+        signal_step("approval", "reserve", wait_for="approved"),
+        step("pay", "approval"),
+        step("ship", "pay", retry_policy=later),
+        timeout_ms=40 * 86_400_000,
+    )
+    play.do(0.02, 0.14, "reserve")
+    play.act(month, acts.signal, name="approved", data={}, signal_id="1")
+    play.do(month + 0.02, month + 0.1, "pay")
+    play.do(month + 0.12, month + 0.3, "ship", FLAKY)
+    again = month + night
+    play.do(again + 0.4, again + 0.5, "ship", FOR_GOOD)
+    return play.undo(again + 0.6, again + 0.7, "pay").do(
+        again + 0.75, again + 0.8, "reserve", direction=UNDO
+    )
+
+
 def silent_probe() -> Play:
     """A probe that fails for good: the saga waits for a person."""
     play = Play(step("pay", on_unknown="PROBE", probe="ask"))
@@ -270,6 +292,7 @@ PLAYS = (
     refused_and_out_of_time,
     with_a_child,
     undone_with_its_parent,
+    a_month_of_waiting,
     silent_probe,
 )
 

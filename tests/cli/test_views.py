@@ -167,6 +167,8 @@ def test_list_shows_the_beginning_of_an_id_and_what_is_waited_for():
         (59.6, "1 min 00 s"),
         (185, "3 min 05 s"),
         (7260, "2 h 01 min"),
+        (172_799, "47 h 59 min"),
+        (30 * 86_400 + 3_700, "30 d 01 h"),
     ],
 )
 def test_durations_read_as_people_say_them(seconds, text):

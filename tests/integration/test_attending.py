@@ -11,6 +11,7 @@ import pytest
 from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.core.saga.acts import Who
+from orchestration.core.saga.outcomes import Succeeded
 from orchestration.saga import SagaStep, SagaTransaction
 from tests.support.front import step
 from tests.support.worker_side import WorkerSide, worker_side
@@ -51,6 +52,19 @@ def test_locks_are_taken_also_if_the_saga_moves_while_they_are(
         "SAGA_COMPLETED",
     ]
     assert side.row("SELECT holder, fence FROM orch.saga_lock") == (None, 1)
+
+
+def test_who_ends_a_saga_has_the_next_in_line_for_its_locks_looked_after(
+    side: WorkerSide,
+) -> None:
+    holder, follower = (side.begin(count=1, locks=["door"]) for _ in range(2))
+    for one in (holder, follower):
+        side.rt.attendant.attend(one, Because())
+    assert side.sent.steps == ["s1"]
+    side.close(side.open(holder, "s1"), Succeeded({}))
+    assert side.sent.attended == [follower]
+    side.rt.attendant.attend(follower, Because())
+    assert side.sent.steps == ["s1", "s1"]
 
 
 class Anybody:

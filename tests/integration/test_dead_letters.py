@@ -12,6 +12,7 @@ from orchestration.adapters.saga_index import DeadLetter
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Succeeded
+from orchestration.engine.letters import try_again
 from orchestration.saga import SagaState, SagaTransaction
 from tasks.chores import letters
 from tests.support.front import Effects, front_door, step
@@ -136,6 +137,32 @@ def test_of_two_letters_tried_the_one_that_is_undone_goes(side: WorkerSide) -> N
     side.close(side.open(saga_id, "b", UNDO), Succeeded({}))
     side.close(side.open(saga_id, "a", UNDO), FOR_GOOD)
     assert {name: one.tries for name, one in listed(side).items()} == {"a": 1}
+
+
+def test_two_that_are_due_are_tried_together_and_the_third_keeps_its_time(
+    side: WorkerSide,
+) -> None:
+    saga_id = stuck(side, "a", "b", "c")
+    before = listed(side)["c"]
+    assert tick(side, "a", "b") == 1
+    assert side.rt.log.read(saga_id).events[-1].data["steps"] == ["b", "a"]
+    for name in ("b", "a"):
+        side.close(side.open(saga_id, name, UNDO), FOR_GOOD)
+    assert listed(side)["c"] == before
+
+
+def test_of_two_beats_that_find_one_letter_due_one_tries_it(side: WorkerSide) -> None:
+    saga_id = stuck(side, "a")
+    due_now = "UPDATE orch.dead_letter SET next_try_at = now()"
+    side.run(due_now)
+    frozen = side.rt.index.due_letters(200)
+    side.run(due_now)  # a minute later, it is found by another
+    assert try_again(side.rt.desk, side.rt.index.due_letters(200))
+    side.close(side.open(saga_id, "a", UNDO), FOR_GOOD)
+    before = listed(side)["a"]
+    assert not try_again(side.rt.desk, frozen)
+    assert listed(side)["a"] == before
+    assert (before.tries, waits_s(before)) == (1, 200)
 
 
 def test_a_letter_that_was_not_tried_keeps_its_time_and_its_tries(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -15,8 +16,13 @@ from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.adapters.schema import migrate_all
 from orchestration.contracts import Hint, StepMessage
+from orchestration.core.saga import acts
+from orchestration.core.saga.acts import Who
+from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Failed, Succeeded
+from orchestration.core.saga.view import SagaView
+from orchestration.engine.acting import SagaDesk
 from orchestration.engine.attempts import Claimed, close_attempt, open_attempt
 from orchestration.settings import Settings
 from tasks.celery_app import app
@@ -134,3 +140,31 @@ def test_an_outcome_whose_lease_row_was_lost_counts_all_the_same(
     decision = close_attempt(runtime.recorder, claimed, Succeeded({}), Because())
     assert not decision.is_late
     assert runtime.log.view(saga_id).completed == ("s1",)
+
+
+def test_an_operators_act_told_twice_is_recorded_once_and_told_as_done(
+    rt: tuple[Runtime, Deaf],
+) -> None:
+    runtime, db = rt
+    saga_id = begun(runtime)
+    desk = SagaDesk(runtime.recorder, runtime.desk.door)
+    for act, state in (
+        (acts.pause, "PAUSED"),
+        (acts.resume, "RUNNING"),
+        (acts.cancel, "COMPENSATED"),
+    ):
+
+        def unheard(view: SagaView, now: datetime, act: Any = act) -> Decision:
+            db.deaf = True  # from here on: the saga has been read
+            return act(view, now, Who("ann"))  # type: ignore[no-any-return]
+
+        assert desk.act(saga_id, unheard, Because()).state == state
+    types = [event.type for event in runtime.log.read(saga_id).events]
+    assert types == [
+        "SAGA_STARTED",
+        "SAGA_PAUSED",
+        "SAGA_RESUMED",
+        "SAGA_CANCEL_REQUESTED",
+        "COMPENSATION_STARTED",
+        "COMPENSATION_COMPLETED",
+    ]

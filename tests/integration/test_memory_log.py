@@ -389,6 +389,26 @@ def test_who_is_undone_again_stands_in_the_line_by_its_age(scene: Scene) -> None
     assert take(scene, undone) == {"l": 2}
 
 
+def test_next_in_line_is_who_has_waited_longest_for_a_lock_that_is_free(
+    scene: Scene,
+) -> None:
+    sagas = []
+    for locks in (["l"], ["l", "m"], ["l"], ["m"]):
+        sagas.append(scene.begin(locks=locks))
+        scene.clock.advance(seconds=1)
+    holder, first, second, other = sagas
+    assert take(scene, holder) == {"l": 1}
+    assert [take(scene, one) for one in (first, second, other)] == [None] * 3
+    # The other is in line behind the first for "m", which nobody holds.
+    assert scene.log.next_in_line(["l", "m", "n"]) == (first.saga_id,)
+    assert scene.log.next_in_line(["l"]) == ()
+    scene.claim(holder)
+    scene.settle(holder.saga_id, Succeeded({}))
+    assert scene.log.next_in_line(["l"]) == (first.saga_id,)
+    assert take(scene, first) == {"l": 2, "m": 1}
+    assert scene.log.next_in_line(["l", "m"]) == ()
+
+
 def test_a_transaction_that_is_rolled_back_took_no_lock(scene: Scene) -> None:
     view = scene.begin(locks=["l"])
     with scene.log.transaction() as connection:

@@ -167,6 +167,22 @@ def test_an_undo_that_fails_in_a_completed_child_is_its_steps(
     assert front.wait(parent.saga_id).state is SagaState.COMPENSATED
 
 
+def test_a_retry_of_the_parent_reaches_the_undo_that_failed_two_sagas_below(
+    front: Front, effects: Effects, gate: Gate
+) -> None:
+    mended = gate()
+    inner = linear(2, s1={"undo_mended_by": str(mended)}, s2={"fail": "for good"})
+    middle = SagaTransaction("middle", [SagaStep("child", saga=inner)])
+    parent, child = both(front, front.start(family(middle)))
+    deepest = child.child_ids["child"]
+    assert parent.failed_compensations == ("child",)
+    mended.touch()
+    front.act("retry", parent.saga_id)
+    assert front.wait(parent.saga_id).state is SagaState.COMPENSATED
+    assert front.status(deepest).state is SagaState.COMPENSATED
+    assert effects.left(deepest) == set()
+
+
 def test_a_child_that_failed_is_run_anew_by_a_retry_of_its_parent(
     front: Front, gate: Gate
 ) -> None:

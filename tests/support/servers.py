@@ -64,9 +64,14 @@ def redis_database(server_url: str, number: int) -> str:
 
 
 def spare_redis_databases(server_url: str, count: int) -> list[str]:
-    """Return empty databases of a Redis that others use too, out of 9 to 15."""
+    """Return empty databases of a Redis that others use too, out of 9 to 15.
+
+    Tests that run in several processes look through a share of them each.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     spare = []
-    for number in SPARE_REDIS_DATABASES:
+    for number in SPARE_REDIS_DATABASES[mine::processes]:
         url = redis_database(server_url, number)
         with contextlib.closing(redis.Redis.from_url(url)) as client:
             if client.dbsize() == 0:
@@ -74,7 +79,8 @@ def spare_redis_databases(server_url: str, count: int) -> list[str]:
         if len(spare) == count:
             return spare
     return pytest.fail(
-        f"{server_url} has no {count} empty databases among 9 to 15: empty some"
+        f"{server_url} has no {count} empty databases among 9 to 15 for each of "
+        f"{processes} processes: empty some"
     )
 
 

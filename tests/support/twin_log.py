@@ -171,6 +171,9 @@ class TwinLog(MemoryLog):
     def take_locks(self, saga_id: str, names: Any, connection: Any) -> Any:
         return _both(self, "take_locks", saga_id, names, connection=connection)
 
+    def next_in_line(self, names: Any) -> Any:
+        return _both(self, "next_in_line", names)
+
     def note_waiting(self, saga_id: str, what: str) -> None:
         _both(self, "note_waiting", saga_id, what)
 

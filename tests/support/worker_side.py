@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -29,9 +29,13 @@ class Sent:
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
+        self.attended: list[str] = []
 
     def send(self, decision: Decision) -> None:
         self.decisions.append(decision)
+
+    def attend(self, saga_ids: Iterable[str]) -> None:
+        self.attended += saga_ids
 
     @property
     def steps(self) -> list[str]:

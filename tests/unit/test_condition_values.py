@@ -95,7 +95,7 @@ def test_members_of_enums_are_read_as_json_writes_them() -> None:
 @pytest.mark.parametrize(
     "foreign",
     [
-        object(),
+        pytest.param(object(), id="object"),
         ("a",),
         {"a"},
         frozenset("a"),

@@ -48,6 +48,16 @@ WHERE saga_id = %s AND version = %s
 -- All locks of a saga or none; see the function.
 SELECT orch.saga_locks(%s, %s::text[])
 
+-- name: next_in_line
+-- Who has waited longest for each of these locks that is free.
+SELECT DISTINCT ON (w.name) w.saga_id
+FROM orch.lock_wait AS w
+JOIN orch.saga_lock AS k ON k.name = w.name AND k.holder IS NULL
+JOIN orch.open_saga AS o ON o.saga_id = w.saga_id
+WHERE w.name = ANY (%s::text[])
+    AND (o.state = 'COMPENSATING' OR o.state = 'RUNNING' AND NOT o.gives_up)
+ORDER BY w.name, w.since, w.saga_id
+
 -- name: expired
 -- Attempts whose holder has not been heard of in time, though it could have been.
 SELECT saga_id, step, direction, attempt
@@ -150,7 +160,7 @@ WHERE (d.saga_id, d.step) IN (
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
-RETURNING d.saga_id, d.step, d.tries
+RETURNING d.saga_id, d.step, d.tries, clock_timestamp()
 
 -- name: due_notices
 -- Words to deliver now, of each saga the oldest only; each is put off at once, longer

@@ -191,6 +191,8 @@ def _undo_retried(view: SagaView, event: SagaEvent) -> SagaView:
     for name in event.data["steps"]:
         phase = view.undo_of(name).anew(next_round=False)
         view = view.with_phase(name, Direction.UNDO, phase)
+    if "order" in event.data:
+        view = evolve(view, heard=view.heard | {event.data["order"]})
     return _turned(view, event)
 
 

@@ -16,18 +16,20 @@ from orchestration.core.saga.decide import Decision, advance, record
 from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.model import CompensationStrategy, SagaState
-from orchestration.core.saga.undoing import failed_undos
+from orchestration.core.saga.undoing import failed_undos, open_undos
 from orchestration.core.saga.view import PhaseStatus, SagaView
 from orchestration.errors import SagaActRefused
 
 __all__ = [
     "Who",
     "cancel",
+    "leave",
     "pause",
     "replay",
     "resolve",
     "resume",
     "retry",
+    "retry_due",
     "signal",
     "skip",
     "undo",
@@ -118,6 +120,29 @@ def retry(
     if from_step is not None and (touched := _from(view, from_step)):
         return _rewind(view, now, who, from_step, touched)
     return _act(view, now, NewFact(EventType.SAGA_RETRIED, who.told))
+
+
+def retry_due(
+    view: SagaView, now: datetime, who: Who, *, due: Mapping[str, datetime]
+) -> Decision:
+    """Try undos that failed again by themselves: these, and no others.
+
+    Args:
+        view: The saga now.
+        now: The database's clock.
+        who: Who asks, and why.
+        due: The steps whose time has come, each with when that was found. One that has
+            failed since then was tried by somebody else, and has a time of its own.
+    """
+    steps = [
+        name
+        for name in failed_undos(view)
+        if name in due and (view.undo_of(name).ended_at or now) <= due[name]
+    ]
+    if view.state is not SagaState.COMPENSATION_FAILED or not steps:
+        raise _refused(view, f"undo {', '.join(due)}", "somebody else was faster")
+    data = who.told | {"steps": steps}
+    return _act(view, now, NewFact(EventType.COMPENSATION_RETRIED, data))
 
 
 def _from(view: SagaView, step: str) -> tuple[str, ...]:
@@ -254,8 +279,20 @@ def signal(
     return _act(view, now, NewFact(EventType.SIGNAL_RECEIVED, told, key=signal_id))
 
 
-def undo(view: SagaView, now: datetime, who: Who) -> Decision:
-    """Undo a completed saga, as its parent does that is being undone."""
+def undo(view: SagaView, now: datetime, who: Who, *, again: str = "") -> Decision:
+    """Undo a completed saga, as its parent does that is being undone.
+
+    Args:
+        view: The saga now.
+        now: The database's clock.
+        who: Who asks, and why.
+        again: What tells the order from those before it, if it is not the first: the
+            undos that failed are tried again, once for each order.
+    """
+    has_failed = view.state is SagaState.COMPENSATION_FAILED
+    if has_failed and again and again not in view.heard:
+        data = who.told | {"steps": list(failed_undos(view)), "order": again}
+        return _act(view, now, NewFact(EventType.COMPENSATION_RETRIED, data))
     if view.state is not SagaState.COMPLETED:
         if view.state in _UNDOING:
             return Decision(view=view)
@@ -263,6 +300,27 @@ def undo(view: SagaView, now: datetime, who: Who) -> Decision:
     if view.pivot_committed:
         raise _refused(view, "undo", "the point of no return is behind")
     return _act(view, now, NewFact(EventType.COMPENSATION_REQUESTED, who.told))
+
+
+def leave(view: SagaView, now: datetime, who: Who, *, by_hand: bool) -> Decision:
+    """End the undoing of a saga whose parent has been told about it as a whole.
+
+    Args:
+        view: The saga now.
+        now: The database's clock.
+        who: Who asks, and why.
+        by_hand: What is left was undone by hand; else its effects stay.
+    """
+    if view.state is not SagaState.COMPENSATION_FAILED:
+        return Decision(view=view)
+    by = EventType.COMPENSATION_RESOLVED if by_hand else EventType.COMPENSATION_SKIPPED
+    facts: list[NewFact] = []
+    after = view
+    for step in open_undos(view):
+        facts.append(NewFact(by, who.told | {"step": step}))
+        after = record(after, facts[-1], now)
+    following = advance(after, now, before=view)
+    return evolve(following, facts=(*facts, *following.facts))
 
 
 _UNDOING = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from string import Formatter
 
 from orchestration.core.saga.model import SagaStep, SagaTransaction
@@ -23,7 +23,10 @@ _MAX_NAME = 200  # characters
 
 
 def definition_faults(
-    transaction: SagaTransaction, *, depth: int = 1
+    transaction: SagaTransaction,
+    *,
+    depth: int = 1,
+    held: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
     """Return everything that is wrong with a definition; empty if nothing is.
 
@@ -33,17 +36,22 @@ def definition_faults(
     Args:
         transaction: The definition.
         depth: How deep it is nested in steps of other sagas; 1: not at all.
+        held: The locks of the sagas around it, as far as their names are plain.
     """
     misshapen = shape_faults(TRANSACTION, transaction)
     if "steps" in misshapen:
         return tuple(misshapen.values())
     faults = [*misshapen.values(), *_about_the_whole(transaction, misshapen)]
+    if "locks" not in misshapen:
+        wanted = {lock for lock in transaction.locks if "{" not in lock}
+        faults += _about_held(wanted & held)
+        held |= wanted
     given: Sequence[object] = transaction.steps
     for at, step in enumerate(given):
         if not isinstance(step, SagaStep):
             faults.append(f"steps[{at}] is a {type(step).__name__}: give a SagaStep")
             continue
-        found = (*about_step(step), *_about_child(step, depth))
+        found = (*about_step(step), *_about_child(step, depth, held))
         faults += (f"step {step.name!r}: {fault}" for fault in found)
     steps = [step for step in given if isinstance(step, SagaStep)]
     if any({"name", "depends_on"} & set(shape_faults(STEP, step)) for step in steps):
@@ -54,7 +62,7 @@ def definition_faults(
     return (*faults, *_about_order(Plan(tuple(steps))))
 
 
-def _about_child(step: SagaStep, depth: int) -> Iterator[str]:
+def _about_child(step: SagaStep, depth: int, held: frozenset[str]) -> Iterator[str]:
     """Judge the definition of the saga that a step runs, all its faults at once."""
     if not isinstance(step.saga, Mapping):
         return
@@ -66,7 +74,7 @@ def _about_child(step: SagaStep, depth: int) -> Iterator[str]:
     except (TypeError, ValueError) as exc:
         yield f"its saga is none: {exc}"
         return
-    for fault in definition_faults(child, depth=depth + 1):
+    for fault in definition_faults(child, depth=depth + 1, held=held):
         yield f"its saga: {fault}"
 
 
@@ -113,6 +121,14 @@ def _about_locks(locks: Sequence[str]) -> Iterator[str]:
         for key, spec, conversion in parts:
             if spec or conversion or not NAME.fullmatch(key or ""):
                 yield f"lock {lock!r}: {key!r} is no key; name one as {{key}}"
+
+
+def _about_held(locks: Set[str]) -> Iterator[str]:
+    for lock in sorted(locks):
+        yield (
+            f"lock {lock!r} is held by a saga that it runs in, which will not give it "
+            "back before: name it in one of the two"
+        )
 
 
 def _about_attributes(attributes: Mapping[str, object]) -> Iterator[str]:

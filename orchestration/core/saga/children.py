@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
 from orchestration.core.saga.view import PhaseStatus, SagaView
 from orchestration.errors import InvalidSaga
 
-__all__ = ["Errand", "Order", "answer_of", "child_start", "orders"]
+__all__ = ["Errand", "Order", "answer_of", "child_start", "failed_child", "orders"]
 
 
 class Order(StrEnum):
@@ -29,12 +29,18 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """An order to the child saga of one step."""
+    """An order to the child saga of one step.
+
+    Attributes:
+        again: Of an order to undo that is given once more: what tells it from those
+            before, so that undos which failed are tried again once for each.
+    """
 
     step: str
     direction: Direction
     child_id: str
     order: Order
+    again: str = ""
 
 
 def orders(view: SagaView) -> tuple[Errand, ...]:
@@ -53,17 +59,25 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
                 order = Order.CANCEL
             else:
                 order = Order.START
-            out.append(Errand(name, direction, child, order))
+            is_again = order is Order.UNDO and phase.attempt > 1
+            again = f"{view.saga_id}:{name}:{phase.attempt}" if is_again else ""
+            out.append(Errand(name, direction, child, order, again))
     return tuple(out)
 
 
 def child_start(
-    view: SagaView, step: str, child_id: str
+    view: SagaView, step: str, child_id: str, *, above: Iterable[SagaView] = ()
 ) -> tuple[SagaTransaction, dict[str, Any], datetime | None]:
     """Return the child's definition, its initial data, and by when it has to end.
 
+    Args:
+        view: The parent.
+        step: Its step that runs the child.
+        child_id: The child's id.
+        above: The sagas that the parent runs in.
+
     Raises:
-        InvalidSaga: It wants a lock that its parent holds, and would wait for ever.
+        InvalidSaga: It wants a lock that one of them holds, and would wait for ever.
         DataConflict: Its data cannot be told.
     """
     phase = view.do_of(step)
@@ -72,12 +86,15 @@ def child_start(
         raise TypeError(f"step {step!r} runs no saga")
     transaction = SagaTransaction.from_json(definition, transaction_id=child_id)
     data = step_input(view, step, Direction.DO)
-    if held := sorted(_locks(transaction, data) & {*view.lock_names}):
-        names = ", ".join(held)
-        raise InvalidSaga(
-            transaction.name,
-            [f"it wants the locks {names}, which saga {view.saga_id} holds for it"],
-        )
+    wanted = _locks(transaction, data)
+    faults = [
+        f"it wants the locks {', '.join(held)}, which saga {one.saga_id} holds, in "
+        "which it runs: name them in one of the two"
+        for one in ((view, *above) if wanted else ())
+        if (held := sorted(wanted & {*one.lock_names}))
+    ]
+    if faults:
+        raise InvalidSaga(transaction.name, faults)
     return transaction, data, phase.until
 
 
@@ -118,6 +135,12 @@ def _undone(child: SagaView) -> Outcome | None:
             return Failed(error, retryable=False)
         case _:
             return None
+
+
+def failed_child(view: SagaView, step: str) -> str | None:
+    """Return the id of the saga whose undoing failed, if a step runs one."""
+    phase = view.undo_of(step)
+    return phase.awaits.get("saga") if phase.status is PhaseStatus.FAILED else None
 
 
 def _error_of(child: SagaView) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "check_after_claim",
     "check_at",
     "is_overdue",
+    "must_be_lost",
     "needs_locks",
     "probes",
     "ready",
@@ -200,6 +201,19 @@ def is_overdue(view: SagaView, name: str, direction: Direction, now: datetime) -
     waits = view.phase(name, direction).status is PhaseStatus.WAITING
     patience = RETRY_SLACK if waits else RESEND_AFTER
     return _ready_since(view, name, direction) + patience <= now
+
+
+def must_be_lost(
+    view: SagaView, name: str, direction: Direction, now: datetime
+) -> bool:
+    """Whether a message cannot be waiting its turn in a long queue.
+
+    After five minutes nobody counts on it. The end of a long wait has none to begin
+    with.
+    """
+    if view.phase(name, direction).status is PhaseStatus.WAITING:
+        return True
+    return _ready_since(view, name, direction) + _LONGEST_RESEND <= now
 
 
 def _resend_at(since: datetime, now: datetime) -> datetime:

@@ -18,6 +18,7 @@ __all__ = [
     "current_wave",
     "failed_undos",
     "newly_failed_undos",
+    "open_undos",
 ]
 
 _SETTLED = (PhaseStatus.DONE, PhaseStatus.SKIPPED, PhaseStatus.FAILED)
@@ -81,6 +82,13 @@ def failed_undos(view: SagaView) -> tuple[str, ...]:
         for name in wave
         if view.undo_of(name).status is PhaseStatus.FAILED
     )
+
+
+def open_undos(view: SagaView) -> tuple[str, ...]:
+    """Return the steps that are neither undone nor left, in the order of the waves."""
+    settled = (PhaseStatus.DONE, PhaseStatus.SKIPPED)
+    names = (name for wave in view.waves for name in wave)
+    return tuple(name for name in names if view.undo_of(name).status not in settled)
 
 
 def newly_failed_undos(view: SagaView) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ class SagaView:
         late: Attempts (step, direction, number, round) whose result is on record and
             came too late to count.
         signals: Data of signals that no step has taken yet, oldest first, by name.
-        heard: Ids of all signals that have come.
+        heard: Ids of all signals that have come, and of a parent's repeated orders.
         locks: Fencing numbers of the locks it holds; None while it has none.
         paused_because: Why it stands still, if it does.
         paused_by: Who paused it; None: it did itself.

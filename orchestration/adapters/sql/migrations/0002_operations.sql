@@ -340,6 +340,27 @@ BEGIN
 END
 $$;
 
+-- Open a saga's row anew: by a late effect, or an operator, what was over goes on. The
+-- append that follows tells whether the caller knows all that has happened.
+CREATE FUNCTION orch.saga_reopen(
+    p_saga text, p_state text, p_version bigint, p_reopen jsonb
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM orch.open_saga AS o WHERE o.saga_id = p_saga;
+    IF NOT FOUND THEN
+        INSERT INTO orch.open_saga (
+            saga_id, name, state, version, started_at, parent, has_locks
+        )
+        SELECT p_saga, r.name, p_state, p_version, r.started_at, r.parent, r.has_locks
+        FROM jsonb_to_record(p_reopen)
+            AS r (name text, started_at timestamptz, parent text, has_locks boolean)
+        ON CONFLICT (saga_id) DO NOTHING;
+        DELETE FROM orch.ended_saga AS e WHERE e.saga_id = p_saga;
+    END IF;
+END
+$$;
+
 -- Record a decision: events, the saga's row and a lease, all or nothing, if the saga
 -- still stands at p_expected. Statuses: ok; conflict (others were first); fenced (the
 -- lease to drop is not the caller's any more); held (the lease to expire was renewed);
@@ -382,100 +403,61 @@ CREATE FUNCTION orch.saga_record(
 )
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_row orch.open_saga%ROWTYPE;
+    v_row record;
+    v_lease orch.lease;
     v_now timestamptz;
-    v_status text := 'ok';
     v_done record;
-    v_count integer := cardinality(p_event_ids);
     v_nth integer;
     v_wait_s double precision;
 BEGIN
-    SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
-    IF NOT FOUND AND p_beside ? 'reopen' THEN
-        -- A late effect, or an operator: what was over goes on. The append below
-        -- tells whether the caller knows all that has happened.
-        INSERT INTO orch.open_saga (
-            saga_id, name, state, version, started_at, parent, has_locks
-        )
-        SELECT p_saga, r.name, p_state, p_expected, r.started_at, r.parent, r.has_locks
-        FROM jsonb_to_record(p_beside -> 'reopen')
-            AS r (name text, started_at timestamptz, parent text, has_locks boolean)
-        ON CONFLICT (saga_id) DO NOTHING;
-        DELETE FROM orch.ended_saga AS e WHERE e.saga_id = p_saga;
-        SELECT * INTO v_row FROM orch.open_saga AS o WHERE o.saga_id = p_saga FOR UPDATE;
+    IF p_beside ? 'reopen' THEN
+        PERFORM orch.saga_reopen(p_saga, p_state, p_expected, p_beside -> 'reopen');
     END IF;
-    -- After the lock, so that time spent waiting for it counts.
-    v_now := clock_timestamp();
-    IF v_row.saga_id IS NULL THEN
-        v_status := 'closed';
-    ELSIF v_row.version <> p_expected THEN
-        v_status := 'conflict';
-    ELSIF p_lease_op = 'take' AND p_agent IS NOT NULL THEN
-        v_wait_s := orch.agent_wait(p_agent, p_agent_max, p_agent_per_s, v_now);
-        IF v_wait_s > 0 THEN
-            RETURN QUERY SELECT 'busy', v_now, ceil(v_wait_s * 1000)::bigint,
-                NULL::text, NULL::timestamptz, NULL::bytea;
-            RETURN;
+    status := 'ok';
+    IF p_lease_op = 'take' AND p_agent IS NOT NULL THEN
+        -- The agent is asked for those only who can begin at once.
+        PERFORM FROM orch.open_saga AS o
+        WHERE o.saga_id = p_saga AND o.version = p_expected FOR UPDATE;
+        IF FOUND THEN
+            v_now := clock_timestamp();
+            v_wait_s := orch.agent_wait(p_agent, p_agent_max, p_agent_per_s, v_now);
+            IF v_wait_s > 0 THEN
+                status := 'busy';
+                db_now := v_now;
+                version := ceil(v_wait_s * 1000);
+                RETURN NEXT;
+                RETURN;
+            END IF;
         END IF;
     ELSIF p_lease_op = 'drop' THEN
         DELETE FROM orch.lease AS l
         WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
-            AND l.attempt = p_attempt AND l.owner = p_owner;
+            AND l.attempt = p_attempt AND l.owner = p_owner
+        RETURNING l.* INTO v_lease;
         IF NOT FOUND THEN
-            v_status := 'fenced';
+            status := 'fenced';
         END IF;
     ELSIF p_lease_op = 'expire' THEN
         DELETE FROM orch.lease AS l
         WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
-            AND l.attempt = p_attempt AND l.until < v_now;
+            AND l.attempt = p_attempt AND l.until < clock_timestamp()
+        RETURNING l.* INTO v_lease;
         IF NOT FOUND AND EXISTS (
             SELECT FROM orch.lease AS l
             WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
         ) THEN
-            v_status := 'held';
+            status := 'held';
         END IF;
-    END IF;
-    IF v_status <> 'ok' THEN
-        RETURN QUERY
-        SELECT v_status, v_now, e.version, e.event_type, e.recorded_at, e.data
-        FROM (SELECT 1) AS one
-        LEFT JOIN orch.saga_events(p_saga, 0) AS e ON true;
-        RETURN;
     END IF;
 
-    -- One by one: for the two or three events of a decision the function for batches
-    -- would take longer.
-    FOR v_nth IN 1..v_count LOOP
-        SELECT a.status, a.version, a.recorded_at INTO v_done
-        FROM es.append_one(
-            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
-            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
-            p_data[v_nth]
-        ) AS a;
-        EXIT WHEN v_done.status <> 'ok';
-    END LOOP;
-    IF v_done.status <> 'ok' THEN
-        -- The row disagrees with the stream: undo the lease, let the caller heal.
-        RAISE EXCEPTION USING
-            ERRCODE = 'OR001',
-            MESSAGE = format('saga %s: its row stands at %s, append says %s', p_saga, p_expected, v_done.status);
-    END IF;
+    -- The row's lock, the check of its version and its new state in one statement.
     IF p_is_over THEN
-        DELETE FROM orch.open_saga AS o WHERE o.saga_id = p_saga;
-        INSERT INTO orch.ended_saga (saga_id, name, state, started_at, ended_at)
-        VALUES (
-            p_saga, v_row.name, p_state, v_row.started_at,
-            -- What is told of a saga that stays over does not end it anew.
-            coalesce((p_beside #>> '{reopen,ended_at}')::timestamptz, v_now)
-        )
-        ON CONFLICT (saga_id) DO UPDATE
-        SET state = excluded.state, ended_at = excluded.ended_at;
-        IF v_row.has_locks THEN
-            PERFORM orch.saga_unlock(p_saga, v_now);
-        END IF;
+        DELETE FROM orch.open_saga AS o
+        WHERE o.saga_id = p_saga AND o.version = p_expected AND status = 'ok'
+        RETURNING o.name, o.started_at, o.parent, o.has_locks INTO v_row;
     ELSE
         UPDATE orch.open_saga AS o
-        SET version = v_done.version,
+        SET version = p_expected + cardinality(p_event_ids),
             state = p_state,
             gives_up = p_gives_up,
             is_unsent = false,
@@ -487,7 +469,54 @@ BEGIN
                 ELSE least(o.check_at, p_check_at)
             END,
             waiting_for = NULL
-        WHERE o.saga_id = p_saga;
+        WHERE o.saga_id = p_saga AND o.version = p_expected AND status = 'ok'
+        RETURNING o.name, o.started_at, o.parent, o.has_locks INTO v_row;
+    END IF;
+    -- After the lock, so that time spent waiting for it counts.
+    v_now := clock_timestamp();
+    IF v_row IS NULL THEN
+        IF v_lease IS NOT NULL THEN
+            INSERT INTO orch.lease VALUES (v_lease.*); -- nothing has changed after all
+        END IF;
+        SELECT coalesce(max(
+            CASE WHEN o.version <> p_expected THEN 'conflict' ELSE status END
+        ), 'closed') INTO status
+        FROM orch.open_saga AS o WHERE o.saga_id = p_saga;
+        RETURN QUERY
+        SELECT status, v_now, e.version, e.event_type, e.recorded_at, e.data
+        FROM (SELECT 1) AS one
+        LEFT JOIN orch.saga_events(p_saga, 0) AS e ON true;
+        RETURN;
+    END IF;
+
+    -- One by one: for the two or three events of a decision the function for batches
+    -- would take longer. An assignment, since a query would take longer, too.
+    FOR v_nth IN 1..cardinality(p_event_ids) LOOP
+        v_done := es.append_one(
+            'saga-' || p_saga, p_expected + v_nth - 1, p_event_ids[v_nth],
+            p_types[v_nth], 1, p_correlation, p_causation, p_actor, p_metadata,
+            p_data[v_nth]
+        );
+        EXIT WHEN v_done.status <> 'ok';
+    END LOOP;
+    IF v_done.status <> 'ok' THEN
+        -- The row disagrees with the stream: undo the rest, let the caller heal.
+        RAISE EXCEPTION USING
+            ERRCODE = 'OR001',
+            MESSAGE = format('saga %s: its row stands at %s, append says %s', p_saga, p_expected, v_done.status);
+    END IF;
+    IF p_is_over THEN
+        INSERT INTO orch.ended_saga (saga_id, name, state, started_at, ended_at)
+        VALUES (
+            p_saga, v_row.name, p_state, v_row.started_at,
+            -- What is told of a saga that stays over does not end it anew.
+            coalesce((p_beside #>> '{reopen,ended_at}')::timestamptz, v_now)
+        )
+        ON CONFLICT (saga_id) DO UPDATE
+        SET state = excluded.state, ended_at = excluded.ended_at;
+        IF v_row.has_locks THEN
+            PERFORM orch.saga_unlock(p_saga, v_now);
+        END IF;
     END IF;
     IF v_row.parent IS NOT NULL AND p_state NOT IN ('RUNNING', 'COMPENSATING') THEN
         UPDATE orch.open_saga AS o SET check_at = v_now WHERE o.saga_id = v_row.parent;
@@ -512,11 +541,13 @@ BEGIN
         );
     END IF;
     IF p_read_after IS NULL THEN
-        RETURN QUERY SELECT v_status, v_now, v_done.version::bigint,
-            NULL::text, v_done.recorded_at::timestamptz, NULL::bytea;
+        db_now := v_now;
+        version := v_done.version;
+        recorded_at := v_done.recorded_at;
+        RETURN NEXT;
     ELSE
         RETURN QUERY
-        SELECT v_status, v_now, e.version, e.event_type, e.recorded_at, e.data
+        SELECT status, v_now, e.version, e.event_type, e.recorded_at, e.data
         FROM orch.saga_events(p_saga, p_read_after) AS e;
     END IF;
 END
