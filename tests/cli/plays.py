@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.simulator import T0, begun, view_of
+from tests.unit.scripted import T0, begun, view_of
 
 from orchestration.core.saga import acts, decide
 from orchestration.core.saga.acts import Who
