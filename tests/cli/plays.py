@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.scripted import T0, begun, view_of
-
 from orchestration.core.saga import acts, decide
 from orchestration.core.saga.acts import Who
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
@@ -15,6 +13,7 @@ from orchestration.core.saga.execution import SagaExecution, execution_of
 from orchestration.core.saga.fold import apply
 from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
+from tests.unit.scripted import T0, begun, view_of
 
 DO, UNDO, PROBE = Direction.DO, Direction.UNDO, Direction.PROBE
 OK = Succeeded({})
