@@ -93,16 +93,22 @@ class WitnessedLog(ForgetfulLog):
 
 
 class DrawnWorld:
-    """A world at work, its ledger, and the people who act upon it."""
+    """A world at work, its ledger, and the people who act upon it.
+
+    Attributes:
+        name: What the ids of its sagas begin with.
+    """
+
+    name = "saga"
 
     def __init__(self, drawn: Drawn) -> None:
         chance = Chance(Random(drawn.seed), drawn.mishaps)
         tables = Tables(FakeClock())
         self.log = WitnessedLog(tables, chance)
-        self._build(drawn, self.log, MemoryWatch(tables), MemoryIndex(tables), chance)
+        self.build(drawn, self.log, MemoryWatch(tables), MemoryIndex(tables), chance)
         self.log.recorders.extend(self.machine.workers.recorders)
 
-    def _build(
+    def build(
         self,
         drawn: Drawn,
         log: MemoryLog,
@@ -110,6 +116,7 @@ class DrawnWorld:
         index: MemoryIndex,
         chance: Chance,
     ) -> None:
+        """Put the world together on its storage."""
         streams = log.tables.streams
         self.drawn = drawn
         self.ledger = Ledger(
@@ -119,7 +126,7 @@ class DrawnWorld:
         self.machine = Machine.of(agency, log, watch, index, chance, rules=Rules())
         random = Random(drawn.seed + 1)
         self.operators = Operators(self.machine.desk, self.ledger, random)
-        self.ids = [f"saga-{at}" for at in range(len(drawn.sagas))]
+        self.ids = [f"{self.name}-{at}" for at in range(len(drawn.sagas))]
 
     def start(self) -> None:
         """Begin all sagas."""

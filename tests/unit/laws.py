@@ -200,7 +200,7 @@ def _landed_unheard(world: DrawnWorld, call: Call) -> bool:
         for event in world.events(call.saga_id)
         if event.data.get("step") == call.step
         and event.data.get("attempt") == call.attempt
-        and (event.type is EventType.STEP_LATE_RESULT or _ENDS.get(event.type) is DO)
+        and (event.data.get("direction") == DO or _ENDS.get(event.type) is DO)
     ]
     is_told = any(event.type is EventType.STEP_LATE_RESULT for event in about)
     return not is_told and any(event.version <= call.at for event in about)

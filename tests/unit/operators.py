@@ -75,10 +75,10 @@ class Operators:
                 step = self.random.choice(failed or (anywhere,))
                 desk.skip(saga_id, ANN, step=step)
             case "fork":
-                self.forks.append(desk.fork(saga_id, ANN, new_id=self._new_id()))
+                self.forks.append(desk.fork(saga_id, ANN, new_id=self._new_id(saga_id)))
 
-    def _new_id(self) -> str:
-        return f"fork-{len(self.forks)}"
+    def _new_id(self, saga_id: str) -> str:
+        return f"{saga_id}-{len(self.forks)}"
 
     def _settle(self, saga_id: str, status: SagaExecution) -> None:
         """Tell the truth of what is unknown, or undo by hand what could not be."""
