@@ -299,9 +299,17 @@ def it_has_come_to_a_stand(world: DrawnWorld, saga_id: str) -> None:
         world.view(child).state is SagaState.PAUSED
         for child in execution_of(view).child_ids.values()
     )
-    assert view.state.is_final or waits_for_a_person, f"{saga_id} is {view.state}"
+    waits = waits_for_a_person or _waits_for_locks(world, view)
+    assert view.state.is_final or waits, f"{saga_id} is {view.state}"
     assert advance(view, world.machine.clock.now()).facts == ()
     assert not [key for key in world.machine.log.tables.leases if key[0] == saga_id]
+
+
+def _waits_for_locks(world: DrawnWorld, view: SagaView) -> bool:
+    """Whether another holds a lock of it, who stands still until people act."""
+    rows = world.machine.log.tables.locks
+    holders = {rows[name].holder for name in view.lock_names if view.lacks_locks}
+    return any(world.view(one).state.is_final for one in holders - {None})
 
 
 def locks_are_held_by_one_at_a_time(world: DrawnWorld, saga_id: str) -> None:
