@@ -308,7 +308,8 @@ def it_has_come_to_a_stand(world: DrawnWorld, saga_id: str) -> None:
 def _waits_for_locks(world: DrawnWorld, view: SagaView) -> bool:
     """Whether another holds a lock of it, who stands still until people act."""
     rows = world.machine.log.tables.locks
-    holders = {rows[name].holder for name in view.lock_names if view.lacks_locks}
+    wanted = [rows[name] for name in view.lock_names if name in rows]
+    holders = {row.holder for row in wanted if view.lacks_locks}
     return any(world.view(one).state.is_final for one in holders - {None})
 
 
