@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import beat_schedule
+from orchestration.adapters import redis_transport
 from orchestration.adapters.celery_bus import celery_config
 from orchestration.contracts import CHORES_QUEUE
 from orchestration.settings import Settings
@@ -16,6 +17,7 @@ _TICK_EXPIRES_S = 600.0
 
 def worker_config() -> dict[str, Any]:
     """Return the whole configuration, from this process's environment."""
+    redis_transport.use_in_this_process()
     return celery_config(Settings.from_env()) | {
         # A message is acknowledged when its step is over, and comes back if its
         # process is killed; the claim in Postgres makes coming back harmless.

@@ -38,6 +38,7 @@ class Runtime:
     log: SagaLog
     watch: SagaWatch
     index: SagaIndex
+    sender: StepSender
     recorder: Recorder
     keeper: LeaseKeeper
     ends: Ends
@@ -85,9 +86,10 @@ def _make(app: Celery) -> Runtime:
     log, watch, index = SagaLog(db), SagaWatch(db), SagaIndex(db)
     announcements = Announcements(db, settings.announce_interval_s)
     ends = Ends(settings.redis_url, settings.key_prefix)
+    sender = StepSender(app, announcements, db.clock)
     recorder = Recorder(
         log=log,
-        sender=StepSender(app, announcements, db.clock),
+        sender=sender,
         clock=db.clock,
         ends=ends,
         metrics=saga_metrics(),
@@ -105,6 +107,7 @@ def _make(app: Celery) -> Runtime:
         log=log,
         watch=watch,
         index=index,
+        sender=sender,
         recorder=recorder,
         keeper=LeaseKeeper(watch, settings.lease_s),
         ends=ends,

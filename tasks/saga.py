@@ -36,7 +36,7 @@ from orchestration.engine.attempts import (
     close_attempt,
     open_attempt,
 )
-from orchestration.errors import InvalidSaga
+from orchestration.errors import InvalidSaga, TransportError
 from tasks.because import because_of
 from tasks.celery_app import app
 from tasks.finding import find_action, limit_of
@@ -84,8 +84,8 @@ def cancel(self: Task, saga_id: str, why: str = "", by: str = "") -> str:
 
 
 @app.task(name=SAGA_STEP, bind=True, max_retries=None)
-def step(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str | None:  # noqa: ANN401
-    """Do one step; return the hint for the next in the chain."""
+def step(self: Task, hint: Hint | None = None, **message: Any) -> str:  # noqa: ANN401
+    """Do one step."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.DO)
 
 
@@ -94,20 +94,20 @@ def compensate(
     self: Task,
     hint: Hint | None = None,
     **message: Any,  # noqa: ANN401
-) -> Hint | str | None:
-    """Undo one step; return the hint for the next in the chain."""
+) -> str:
+    """Undo one step."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.UNDO)
 
 
 @app.task(name=SAGA_PROBE, bind=True, max_retries=None)
-def probe(self: Task, hint: Hint | None = None, **message: Any) -> Hint | str | None:  # noqa: ANN401
+def probe(self: Task, hint: Hint | None = None, **message: Any) -> str:  # noqa: ANN401
     """Ask an agent what became of a step of unknown outcome."""
     return _attempt(self, hint, cast(StepMessage, message), Direction.PROBE)
 
 
 def _attempt(
     task: Task, hint: Hint | None, message: StepMessage, direction: Direction
-) -> Hint | str | None:
+) -> str:
     rt = runtime(app)
     saga_id, agent_id = message["saga_id"], message["agent_id"]
     if find_action(agent_id, message["action"]) is None:
@@ -162,7 +162,7 @@ def _close(
 
 def _go_on(
     task: Task, rt: Runtime, claimed: Claimed, decision: Decision, ended: Ended
-) -> Hint | str | None:
+) -> str:
     """Send what follows, by the chain's own tail if that is what follows."""
     if decision.is_late:
         rt.recorder.send(decision)  # of an effect that has to be undone once more
@@ -176,10 +176,19 @@ def _go_on(
         task.request.chain = None
     if ended.raised is not None:
         return _fail(task, rt, claimed, decision, ended.raised)
-    if not carried:
-        return f"version {decision.view.version}"
-    following = decision.lines[0][0]
-    return hint_for(decision.view, following, decision.direction, rt.recorder.now())
+    if carried:
+        _pass_on(task, rt, decision)
+    return f"version {decision.view.version}"
+
+
+def _pass_on(task: Task, rt: Runtime, decision: Decision) -> None:
+    """Send the chain's next link; what the broker does not take, the sweep sends."""
+    view, following = decision.view, decision.lines[0][0]
+    hint = hint_for(view, following, decision.direction, rt.recorder.now())
+    try:
+        rt.sender.pass_on(task, hint)
+    except TransportError:
+        logger.warning("step %s of saga %s not sent yet", following, view.saga_id)
 
 
 def _is_carried_by_chain(task: Task, decision: Decision, direction: Direction) -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from celery import Celery, chain, group
+from celery import Celery, Task, chain, group
 from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 
 from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.database import DatabaseClock
+from orchestration.adapters.publishing import Publisher, not_taken
 from orchestration.contracts import (
     CHORES,
     CHORES_QUEUE,
@@ -32,7 +33,6 @@ from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.timing import check_after_claim, whole_ms
 from orchestration.core.saga.view import SagaView
-from orchestration.errors import TransportError
 from orchestration.settings import Settings
 
 __all__ = ["StepSender", "celery_config", "hint_for", "make_producer", "queue_of"]
@@ -111,6 +111,7 @@ class StepSender:
         self, app: Celery, announcements: Announcements, clock: DatabaseClock
     ) -> None:
         self._app = app
+        self._publisher = Publisher(app)
         self._announcements = announcements
         self._clock = clock
 
@@ -127,6 +128,16 @@ class StepSender:
             lines += self._words(view)
         self._give(lines, f"saga {view.saga_id}'s next steps")
 
+    def pass_on(self, task: Task, hint: Hint | None) -> None:
+        """Send the next link of a running task's chain, and what follows with it.
+
+        Raises:
+            TransportError: The broker did not take it; the sweep sends it again.
+        """
+        *rest, link = task.request.chain  # Celery keeps it last link first
+        task.request.chain = None
+        self._publisher.publish(link, args=(hint,), chain=rest)
+
     def attend(self, saga_ids: Iterable[str]) -> None:
         """Have sagas looked after that wait for locks, or for other sagas.
 
@@ -136,36 +147,32 @@ class StepSender:
         wanted = [*saga_ids]
         self._give(self._attending(wanted), f"word for sagas {', '.join(wanted)}")
 
-    def _give(self, lines: Sequence[Signature], what: str) -> None:
+    def _give(self, lines: Sequence[Sequence[Signature]], what: str) -> None:
         if not lines:
             return
         try:
             if len(lines) == 1:
-                lines[0].apply_async()
+                first, *rest = lines[0]
+                self._publisher.publish(first, args=first.args, chain=rest[::-1])
             else:
-                group(lines, app=self._app).apply_async()
+                chains = [chain(*line, app=self._app) for line in lines]
+                group(chains, app=self._app).apply_async()
         except OperationalError as exc:
-            raise TransportError(
-                f"the broker did not take {what} ({exc}): "
-                "they are on record and are sent again once it is back"
-            ) from exc
+            raise not_taken(what, exc) from exc
 
-    def _words(self, view: SagaView) -> list[Signature]:
+    def _words(self, view: SagaView) -> list[list[Signature]]:
         """Return the messages that have a saga, and its parent, looked after."""
         wanted = [] if view.state.is_over else [view.saga_id]
         if view.parent is not None and view.state.is_final:
             wanted.append(view.parent.saga_id)
         return self._attending(wanted)
 
-    def _attending(self, saga_ids: Iterable[str]) -> list[Signature]:
+    def _attending(self, saga_ids: Iterable[str]) -> list[list[Signature]]:
+        kwargs = [{"saga_id": saga_id} for saga_id in saga_ids]
+        options = {"queue": CHORES_QUEUE}
         return [
-            Signature(
-                SAGA_ATTEND,
-                kwargs={"saga_id": saga_id},
-                options={"queue": CHORES_QUEUE},
-                app=self._app,
-            )
-            for saga_id in saga_ids
+            [Signature(SAGA_ATTEND, kwargs=one, options=options, app=self._app)]
+            for one in kwargs
         ]
 
     def close(self) -> None:
@@ -174,19 +181,18 @@ class StepSender:
 
     def _line(
         self, view: SagaView, names: Sequence[str], direction: Direction
-    ) -> Signature:
+    ) -> list[Signature]:
         hint = hint_for(view, names[0], direction, self._clock.now())
         first = self._step(view, names[0], direction, args=(hint,))
-        # The others get theirs from the step before them: it is what that returns.
-        rest = [self._step(view, name, direction, args=()) for name in names[1:]]
-        return chain(first, *rest, app=self._app) if rest else first
+        # The others get their hints from the step before them.
+        return [first, *(self._step(view, name, direction) for name in names[1:])]
 
     def _step(
         self,
         view: SagaView,
         name: str,
         direction: Direction,
-        args: tuple[Hint | None, ...],
+        args: tuple[Hint | None, ...] = (),
     ) -> Signature:
         definition = view.plan.by_name[name]
         message = StepMessage(
