@@ -124,7 +124,7 @@ class Machine:
                 no end to what happens.
         """
         for _ in range(_MAX_MOVES):
-            if self._do_one_thing():
+            if self.move():
                 continue
             at = min(self._times(), default=None)
             if at is None:
@@ -141,7 +141,7 @@ class Machine:
         """
         until = self.clock.now() + by
         for _ in range(_MAX_MOVES):
-            if self._do_one_thing():
+            if self.move():
                 continue
             at = min(self._times(with_ends=True), default=None)
             if at is None:
@@ -152,7 +152,7 @@ class Machine:
             self._move_to(at)
         raise RuntimeError(self._no_end())
 
-    def _do_one_thing(self) -> bool:
+    def move(self) -> bool:
         """Do something that can be done now; False if there is nothing."""
         self._let_a_moment_pass()
         attempts = [a for a in self.workers.attempts if a.thaws_at is None]

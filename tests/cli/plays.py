@@ -13,7 +13,7 @@ from orchestration.core.saga.execution import SagaExecution, execution_of
 from orchestration.core.saga.fold import apply
 from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
-from tests.unit.simulator import T0, begun, view_of
+from tests.unit.scripted import T0, begun, view_of
 
 DO, UNDO, PROBE = Direction.DO, Direction.UNDO, Direction.PROBE
 OK = Succeeded({})

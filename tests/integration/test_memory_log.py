@@ -244,6 +244,18 @@ def test_only_the_holder_of_a_lease_drops_it(scene: Scene) -> None:
     ).is_recorded
 
 
+@pytest.mark.parametrize("limit", [None, AgentLimit("agent", max_concurrent=1)])
+def test_a_decision_in_conflict_leaves_the_lease_that_it_would_drop(
+    scene: Scene, limit: AgentLimit | None
+) -> None:
+    begun = scene.begin()
+    scene.claim(begun, limit=limit)
+    lease = Lease(begun.saga_id, "a", Direction.DO, 1, OWNER)
+    stale = scene.ask(begun, signalled(), lease=lease, change=LeaseChange.DROP)
+    assert stale.status is Status.CONFLICT
+    assert scene.watch.renew([lease], 15) == {OWNER: False}
+
+
 def test_leases_that_ran_out_are_put_off_or_forgotten(scene: Scene) -> None:
     view = scene.begin()
     scene.claim(view)

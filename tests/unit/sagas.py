@@ -2,57 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from orchestration.core.saga.model import (
     CompensationStrategy,
-    Direction,
     OnCompensationFailure,
+    OnFailure,
     SagaStep,
     SagaTransaction,
 )
-from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
 from orchestration.core.saga.plan import Plan
-from tests.unit.simulator import ERROR
 
-OUTCOMES: list[Outcome] = [
-    Succeeded({}),
-    Failed(ERROR),
-    Failed(ERROR, retryable=False),
-    Lost(ERROR),
-    Lost(ERROR, timed_out=True),
-]
+CONDITIONS = ["go", "not go", "s0 == 1", "nobody_knows > 1"]
+LISTS = ["items", "items", "go", "nowhere"]
+SIGNALS = ["word", "nod"]
+LOCKS = ["door", "safe of {owner}"]
+DATA = st.fixed_dictionaries(
+    {
+        "go": st.booleans(),
+        "items": st.lists(st.integers(0, 9), max_size=3),
+        "owner": st.just("ann"),
+    }
+)
 
 
 @st.composite
-def graphs(draw: st.DrawFn, max_steps: int = 8) -> list[SagaStep]:
+def graphs(draw: st.DrawFn, max_steps: int = 8, prefix: str = "s") -> list[SagaStep]:
     """Draw steps s0, s1, … that depend on earlier ones, or on none at all."""
     count = draw(st.integers(1, max_steps))
     linear = draw(st.booleans()) and draw(st.booleans())
     steps = []
     for at in range(count):
-        earlier = [f"s{n}" for n in range(at)]
+        earlier = [f"{prefix}{n}" for n in range(at)]
         after = draw(st.sets(st.sampled_from(earlier), max_size=3)) if at else set()
         chosen = () if linear else sorted(after)
-        steps.append(SagaStep(f"s{at}", "agent", depends_on=chosen))
+        steps.append(SagaStep(f"{prefix}{at}", "agent", depends_on=chosen))
     return draw(st.permutations(steps)) if not linear else steps
 
 
 @st.composite
-def transactions(draw: st.DrawFn, max_steps: int = 7) -> SagaTransaction:
-    """Draw a definition without faults."""
-    bare = draw(graphs(max_steps))
+def transactions(
+    draw: st.DrawFn, max_steps: int = 7, *, plain: bool = True, prefix: str = "s"
+) -> SagaTransaction:
+    """Draw a definition without faults.
+
+    Args:
+        draw: Hypothesis'.
+        max_steps: At most so many.
+        plain: Only steps that are simply an agent's, and no locks.
+        prefix: Of the names of its steps.
+    """
+    bare = draw(graphs(max_steps, prefix))
     plan = Plan(tuple(bare))
     pivot = draw(st.none() | st.sampled_from([s.name for s in bare]))
     before = plan.ancestors[pivot] if pivot else frozenset(plan.by_name)
+    steps = [_step(draw, s, pivot, can_undo=s.name in before) for s in bare]
+    if not plain:
+        steps = [step if step.is_pivot else _changed(draw, step) for step in steps]
+    rare = draw(st.integers(0, 5)) if not plain else 5
     return SagaTransaction(
         "drawn",
-        [_step(draw, s, pivot, can_undo=s.name in before) for s in bare],
+        steps,
         compensation_strategy=draw(st.sampled_from(CompensationStrategy)),
+        on_failure=OnFailure.HALT if rare == 0 else OnFailure.COMPENSATE,
         on_compensation_failure=draw(st.sampled_from(OnCompensationFailure)),
-        timeout_ms=draw(st.sampled_from([3_000, 30_000, 3_600_000])),
+        timeout_ms=draw(st.sampled_from([3_600_000, 600_000, 30_000, 3_000])),
+        locks=draw(st.lists(st.sampled_from(LOCKS), unique=True)) if rare < 2 else (),
         transaction_id="drawn",
     )
 
@@ -66,6 +84,8 @@ def _step(
         "max_attempts": draw(st.integers(1, 3)),
     }
     undoable = (can_undo or is_pivot) and draw(st.integers(0, 3)) > 0
+    policies = ["ESCALATE", "PROBE"] if is_pivot else ["RETRY", "COMPENSATE"]
+    unknown = draw(st.sampled_from([None, None, "ESCALATE", "PROBE", *policies]))
     return SagaStep(
         bare.name,
         bare.agent_id,
@@ -75,30 +95,30 @@ def _step(
         is_pivot=is_pivot,
         retry_policy=policy,
         compensation_retry_policy=policy,
-        on_unknown=None
-        if is_pivot
-        else draw(st.sampled_from(["RETRY", "RETRY", "COMPENSATE", "ESCALATE"])),
+        on_unknown=unknown,
+        probe="probe" if unknown == "PROBE" else None,
         max_recoveries=draw(st.integers(0, 2)),
         timeout_ms=draw(st.sampled_from([1_000, 60_000])),
         metadata={"compensate": draw(st.booleans())},
     )
 
 
-@st.composite
-def behaviours(draw: st.DrawFn, steps: int = 7) -> Any:
-    """Draw what each attempt does; whatever is not drawn succeeds."""
-    troubled = st.dictionaries(
-        st.tuples(
-            st.sampled_from([f"s{n}" for n in range(steps)]),
-            st.sampled_from(Direction),
-        ),
-        st.lists(st.sampled_from(OUTCOMES), max_size=5),
-        max_size=4,
-    )
-    table = draw(troubled)
-
-    def behave(step: str, direction: Direction, attempt: int) -> Outcome:
-        told = table.get((step, direction), [])
-        return told[attempt - 1] if attempt <= len(told) else Succeeded({})
-
-    return behave
+def _changed(draw: st.DrawFn, step: SagaStep) -> SagaStep:
+    """Make some steps conditional, done per item, or done by others than an agent."""
+    kind = draw(st.sampled_from(["plain"] * 5 + ["when", "map", "signal", "saga"]))
+    waits = {"depends_on": step.depends_on, "metadata": step.metadata}
+    match kind:
+        case "when":
+            return replace(step, when=draw(st.sampled_from(CONDITIONS)))
+        case "map":
+            return replace(step, map=draw(st.sampled_from(LISTS)))
+        case "signal":
+            name, limit = draw(st.sampled_from(SIGNALS)), draw(st.booleans())
+            timeout_ms = 20_000 if limit else None
+            return SagaStep(step.name, wait_for=name, timeout_ms=timeout_ms, **waits)
+        case "saga":
+            child = draw(transactions(3, prefix=f"{step.name}_"))
+            inner = [replace(one, is_pivot=False) for one in child.steps]
+            return SagaStep(step.name, saga=replace(child, steps=inner), **waits)
+        case _:
+            return step

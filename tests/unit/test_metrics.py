@@ -9,8 +9,7 @@ from orchestration.core.saga.acts import Who, cancel, pause
 from orchestration.core.saga.events import NewFact
 from orchestration.core.saga.outcomes import Failed, Lost, Succeeded
 from orchestration.metrics import SagaMetrics, saga_metrics
-from tests.unit.scripted import FOR_GOOD, LOST, OK, RETRYABLE, Script, step
-from tests.unit.simulator import ERROR
+from tests.unit.scripted import ERROR, FOR_GOOD, LOST, OK, RETRYABLE, Script, step
 
 TIMED_OUT = Lost(ERROR, timed_out=True)
 

@@ -22,8 +22,7 @@ from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Outcome, Succeeded
 from orchestration.core.saga.undoing import failed_undos, newly_failed_undos
-from tests.unit.scripted import FOR_GOOD, LOST, RETRYABLE, UNDO, Script, step
-from tests.unit.simulator import T0
+from tests.unit.scripted import FOR_GOOD, LOST, RETRYABLE, T0, UNDO, Script, step
 
 ANN = Who("ann")
 PROBE = Direction.PROBE
@@ -150,3 +149,17 @@ def test_an_undo_that_was_not_tried_again_has_not_failed_anew() -> None:
     script.undo("a", FOR_GOOD)
     assert failed_undos(script.view) == ("b", "a")
     assert newly_failed_undos(script.view) == ("a",)
+
+
+def test_a_replay_from_a_later_step_does_not_pass_over_what_failed() -> None:
+    script = Script(step("a"), step("b"), step("c"), on_compensation_failure="CONTINUE")
+    script.do("a")
+    script.do("b")
+    script.do("c", FOR_GOOD)
+    script.undo("b", FOR_GOOD)
+    script.undo("a")
+    script.act(replay, ANN, from_step="a")
+    assert script.view.waves == (("b",), ("a",))
+    script.undo("b", FOR_GOOD)
+    script.undo("a")
+    assert script.view.state is SagaState.COMPENSATION_FAILED

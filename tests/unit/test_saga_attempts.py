@@ -13,15 +13,16 @@ from orchestration.core.saga.timing import RETRY_SLACK
 from orchestration.core.saga.view import PhaseStatus
 from tests.unit.scripted import (
     DO,
+    ERROR,
     FOR_GOOD,
     LOST,
     OK,
     RETRYABLE,
+    T0,
     UNDO,
     Script,
     step,
 )
-from tests.unit.simulator import ERROR, T0
 
 DUE_AT_ONCE = Lost(ERROR, at_once=True)
 QUICK = {"backoff_ms": 1_000, "jitter": 0.0}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.core.saga.checks import MAX_STEPS, definition_faults
+from orchestration.core.saga.checks import MAX_DEPTH, MAX_STEPS, definition_faults
 from orchestration.core.saga.model import RetryPolicy, SagaStep, SagaTransaction
 from orchestration.core.saga.step_checks import MAX_MS
 from tests.unit.sagas import graphs
 from tests.unit.scripted import saga, step
+
+CHILD = saga(step("inner"))
 
 
 def faults_of(*steps: SagaStep, **options: Any) -> str:
@@ -53,6 +56,10 @@ def test_a_sound_definition_has_no_faults() -> None:
         ({"retry_policy": {"tries": 1}}, "a retry policy has no tries; it has"),
         ({"compensation_retry_policy": [1]}, "compensation_retry_policy: a retry"),
         ({"retry_policy": RetryPolicy(jitter=-1)}, "jitter is -1"),
+        ({"on_unknown": "PROBE"}, "on_unknown is PROBE: name the agent's action that"),
+        ({"when": "a +"}, "when: "),
+        ({"map": ""}, "map is empty: name the key of a list in the data"),
+        ({"when": 5}, "when is 5: give it text, or nothing"),
     ],
 )
 def test_a_fault_of_a_step_names_step_value_and_way_out(
@@ -62,6 +69,101 @@ def test_a_fault_of_a_step_names_step_value_and_way_out(
     assert len(faults) == 1
     assert faults[0].startswith("step 'second': ")
     assert sentence in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"wait_for": "a b"}, "wait_for 'a b': use letters, digits, '_' and '-'"),
+        ({"wait_for": "go", "saga": CHILD}, "it waits for a signal and runs a saga"),
+        ({"wait_for": "go", "map": "items"}, "waits for one signal and has a map"),
+        ({"wait_for": "go", "compensation": "undo"}, "has compensation and calls no"),
+        ({"saga": CHILD, "action": "act"}, "has action and calls no agent: leave that"),
+        ({"saga": {"name": "kid", "steps": [{}]}}, "its saga is none: saga 'kid'"),
+        ({"saga": {"name": "kid"}}, "its saga is none: SagaTransaction: 'steps' is"),
+        ({"saga": {"name": "", "steps": []}}, "its saga: name '': give it 1 to 200"),
+        ({"action": "act"}, "agent_id '' with action act: name the agent that has it"),
+    ],
+)
+def test_what_does_not_go_together_in_one_step_is_told(
+    wrong: dict[str, Any], sentence: str
+) -> None:
+    told = faults_of(step("first"), SagaStep("second", **wrong)).splitlines()
+    assert all(fault.startswith("step 'second': ") for fault in told)
+    assert any(sentence in fault for fault in told)
+
+
+def test_a_celery_task_needs_no_agent_and_an_agent_has_a_name() -> None:
+    assert faults_of(SagaStep("a", action="celery:app.charge")) == ""
+    assert "agent_id 'a b': use letters" in faults_of(SagaStep("a", "a b"))
+
+
+@pytest.mark.parametrize("wrong", [{"when": "go"}, {"map": "items"}])
+def test_a_pivot_is_done_once(wrong: dict[str, Any]) -> None:
+    fault = faults_of(step("a", is_pivot=True, **wrong))
+    assert fault.startswith("step 'a': it is the pivot and has a condition or a map")
+
+
+def test_sagas_are_nested_to_a_bound() -> None:
+    deep = CHILD
+    for depth in range(2, MAX_DEPTH + 1):
+        nested = saga(SagaStep("kid", saga=deep))
+        assert ("nested" in faults_of(*nested.steps)) is (depth > MAX_DEPTH)
+        deep = nested
+    told = faults_of(SagaStep("kid", saga=deep))
+    assert f"its saga is nested {MAX_DEPTH + 1} deep: at most {MAX_DEPTH}" in told
+
+
+@pytest.mark.parametrize(
+    ("locks", "sentence"),
+    [
+        (["l"] * 21, "it has 21 locks: at most 20"),
+        ([""], "lock '': give it 1 to 200 printable characters"),
+        (["a\x00"], "give it 1 to 200 printable characters"),
+        (["{"], "name a key of the data as {key}"),
+        (["{a.b}"], "lock '{a.b}': 'a.b' is no key; name one as {key}"),
+        (["{}"], "'' is no key; name one as {key}"),
+        (["{a!r}"], "'a' is no key; name one as {key}"),
+        (5, "locks is 5: give it a list of names"),
+    ],
+)
+def test_locks_are_names_or_are_filled_in_from_the_data(
+    locks: Any, sentence: str
+) -> None:
+    assert sentence in faults_of(step("a"), locks=locks)
+    assert faults_of(step("a"), locks=["door", "safe {n}"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ({f"k{n}": 1 for n in range(21)}, "21 search attributes: at most 20"),
+        ({"a b": 1}, "search attribute 'a b': use letters, digits, '_' and '-'"),
+        ({5: 1}, "search attribute 5: use letters"),
+        ({"a": "x" * 201}, "search attribute 'a': give it at most 200 printable"),
+        ({"a": "\n"}, "search attribute 'a': give it at most 200 printable"),
+        ({"a": True}, "search attribute 'a' is True: give it text or a number"),
+        ({"a": None}, "search attribute 'a' is None: give it text or a number"),
+        ({"a": math.nan}, "search attribute 'a' is nan: give it text or a number"),
+        ([1], "search_attributes is [1]: give it an object"),
+    ],
+)
+def test_search_attributes_are_text_or_numbers(attributes: Any, sentence: str) -> None:
+    assert sentence in faults_of(step("a"), search_attributes=attributes)
+    sound = {"city": "Bonn", "euros": 1.5, "n": 2}
+    assert faults_of(step("a"), search_attributes=sound) == ""
+
+
+def test_a_saga_with_a_pivot_runs_in_the_pivot_or_after_it() -> None:
+    kid = SagaStep("kid", saga=saga(step("p", is_pivot=True)))
+    way_out = "step 'kid' runs a saga that has a pivot: make the step this saga's pivot"
+    assert faults_of(kid).startswith(way_out)
+    outer = SagaStep("outer", saga=saga(kid))
+    assert "step 'outer' runs a saga that has a pivot" in faults_of(outer)
+    assert faults_of(step("p", is_pivot=True), replace(kid, depends_on=["p"])) == ""
+    before = replace(kid, depends_on=["a"]), step("p", "kid", is_pivot=True)
+    assert way_out in faults_of(step("a"), *before)
+    assert faults_of(replace(kid, is_pivot=True)) == ""
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", "x" * 201, 5, None])

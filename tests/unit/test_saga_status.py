@@ -19,8 +19,19 @@ from orchestration.core.saga.execution import execution_of
 from orchestration.core.saga.fold import apply, fold
 from orchestration.core.saga.model import SagaState, SagaStep
 from orchestration.core.saga.outcomes import Succeeded, idempotency_key
-from tests.unit.scripted import DO, FOR_GOOD, LOST, RETRYABLE, UNDO, Script, saga, step
-from tests.unit.simulator import ERROR, T0, begun
+from tests.unit.scripted import (
+    DO,
+    ERROR,
+    FOR_GOOD,
+    LOST,
+    RETRYABLE,
+    T0,
+    UNDO,
+    Script,
+    begun,
+    saga,
+    step,
+)
 
 
 def test_the_status_of_a_saga_that_has_just_begun() -> None:

@@ -157,7 +157,8 @@ def _rewind(
     view: SagaView, now: datetime, who: Who, step: str, touched: tuple[str, ...]
 ) -> Decision:
     by_name = view.plan.by_name
-    if view.pivot_committed and view.plan.pivot in touched:
+    committed = {view.plan.pivot, *view.plan.before_pivot}
+    if view.pivot_committed and step in committed:
         raise _refused(view, "retry", f"the pivot {view.plan.pivot!r} comes after it")
     if mapped := [n for n in touched if n in view.plan.instances]:
         names = ", ".join(mapped)
@@ -240,7 +241,7 @@ def replay(
         view: The saga now.
         now: The database's clock.
         who: Who asks, and why.
-        from_step: Leave out the waves before this step's.
+        from_step: Leave out the waves before this step's, but for what failed there.
     """
     if view.state not in (SagaState.COMPENSATED, SagaState.COMPENSATION_FAILED):
         raise _refused(view, "replay", "only what has been undone is undone again")
@@ -250,7 +251,9 @@ def replay(
         at = next((n for n, w in enumerate(waves) if from_step in w), None)
         if at is None:
             raise _refused(view, "replay", f"step {from_step!r} was not to be undone")
-        waves = waves[at:]
+        failed = failed_undos(view)
+        broken = (tuple(n for n in wave if n in failed) for wave in waves[:at])
+        waves = (*filter(None, broken), *waves[at:])
     data = who.told | {"waves": [list(wave) for wave in waves]}
     return _act(view, now, NewFact(EventType.COMPENSATION_REPLAYED, data))
 

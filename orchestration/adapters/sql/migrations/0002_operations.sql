@@ -479,7 +479,8 @@ BEGIN
     -- After the lock, so that time spent waiting for it counts.
     v_now := clock_timestamp();
     IF v_row IS NULL THEN
-        IF v_lease IS NOT NULL THEN
+        -- Of one column: a row is NOT NULL if all are, and a lease may have no agent.
+        IF v_lease.saga_id IS NOT NULL THEN
             INSERT INTO orch.lease VALUES (v_lease.*); -- nothing has changed after all
         END IF;
         SELECT coalesce(max(
