@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import Celery
 
 from tasks.config import worker_config
+from tasks.fetching import FetchAhead
 
 app = Celery(
     "tasks",
@@ -12,6 +13,7 @@ app = Celery(
 )
 # A callable is evaluated when the configuration is first looked at, not before.
 app.add_defaults(worker_config)
+app.steps["consumer"].add(FetchAhead)
 
 # Connects the signals by which a worker learns what it hosts.
 import tasks.hosting  # noqa: E402, F401
