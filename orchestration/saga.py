@@ -126,7 +126,14 @@ class SagaOrchestrator:
             SagaFailed: It was halted for an operator.
             InvalidSaga: As for ``start``, like all its errors.
         """
-        saga_id = await self.start(transaction, initial_data)
+        saga_id = transaction.transaction_id
+        end = self._client.end_of(saga_id)
+        try:
+            if await asyncio.to_thread(self._client.begin, transaction, initial_data):
+                # To look at what has just begun would only take time.
+                await asyncio.wrap_future(end)
+        finally:
+            end.cancel()
         return result_or_raise(await self.wait(saga_id))
 
     async def wait(

@@ -102,10 +102,20 @@ class SagaClient(SagaActs):
             SagaConflict: The id is taken by another saga.
             TransportError: The database does not answer.
         """
+        self.begin(transaction, initial_data, connection=connection)
+        return transaction.transaction_id
+
+    def begin(
+        self,
+        transaction: SagaTransaction,
+        initial_data: Mapping[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
+    ) -> bool:
+        """Do as ``start`` and return whether that began the saga, not an earlier one."""
         begun = Start(transaction=transaction, initial_data=dict(initial_data or {}))
         because = Because(actor="producer")
-        self._bus.saga_desk.door.begin(begun, because, connection=connection)
-        return transaction.transaction_id
+        return self._bus.saga_desk.door.begin(begun, because, connection=connection)
 
     def execute(
         self,
@@ -128,7 +138,13 @@ class SagaClient(SagaActs):
             SagaFailed: It was halted for an operator.
             InvalidSaga: As for ``start``, like all its errors.
         """
-        saga_id = self.start(transaction, initial_data)
+        saga_id = transaction.transaction_id
+        end = self.end_of(saga_id)
+        try:
+            if self.begin(transaction, initial_data):
+                end.result()  # to look at what has just begun would only take time
+        finally:
+            end.cancel()
         return result_or_raise(self.wait(saga_id))
 
     def wait(self, saga_id: str, *, timeout_ms: int | None = None) -> SagaExecution:
