@@ -112,7 +112,7 @@ class SagaClient(SagaActs):
         *,
         connection: Connection | None = None,
     ) -> bool:
-        """Do as ``start`` and return whether that began the saga, not an earlier one."""
+        """Do as ``start`` and return whether the saga began now, not earlier."""
         begun = Start(transaction=transaction, initial_data=dict(initial_data or {}))
         because = Because(actor="producer")
         return self._bus.saga_desk.door.begin(begun, because, connection=connection)
