@@ -8,7 +8,7 @@ every step. Whoever listens to Celery's signals of publishing has Celery publish
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -33,7 +33,8 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._own = threading.local()
+        # Taking one from Celery's pool costs as much as publishing does.
+        self._idle: deque[Producer] = deque()
         self._retries = bool(app.conf.task_publish_retry)
 
     @cached_property
@@ -75,7 +76,7 @@ class Publisher:
         family = {"root_id": root_id, "parent_id": parent_id}
         try:
             if any(signal.receivers for signal in _SIGNALS):
-                signature = Signature(link, app=self._app)
+                signature = Signature({**link, "args": ()}, app=self._app)
                 signature.apply_async(args, chain=[*chain], **family)
             else:
                 self._publish(link, args, chain, family)
@@ -102,14 +103,25 @@ class Publisher:
             **family,
             **options,
         )
-        try:
-            self._give(self._producer(), queue, message, retry=False)
-        except Exception:  # noqa: BLE001  each transport has errors of its own
-            # Its connection is gone, or never came about. Celery's pool connects
-            # anew and tries several times, and tells in kombu's words if in vain.
-            self.close()
+        if not self._give_at_once(queue, message):
+            # Celery's pool connects anew and tries several times, and tells in kombu's
+            # words if in vain.
             with self._app.producer_pool.acquire(block=True) as producer:
                 self._give(producer, queue, message, retry=True)
+
+    def _give_at_once(self, queue: Queue, message: Any) -> bool:  # noqa: ANN401
+        """Publish on a connection that is kept; return whether it still is one."""
+        kept: Producer | None = None
+        try:
+            kept = self._take()
+            self._give(kept, queue, message, retry=False)
+        except Exception:  # noqa: BLE001  each transport has errors of its own
+            if kept is not None:
+                _release(kept)
+            self.close()  # the others are most likely gone as well
+            return False
+        self._idle.append(kept)
+        return True
 
     def _give(
         self,
@@ -133,22 +145,23 @@ class Publisher:
             **message.properties,
         )
 
-    def _producer(self) -> Producer:
-        """Return this thread's own: taking one from the pool costs as much again."""
-        kept: Producer | None = getattr(self._own, "producer", None)
-        if kept is None:
-            connection = self._app.connection_for_write()
-            connection.connect()  # once: kombu would try for ever later on
-            kept = Producer(connection, auto_declare=False)  # type: ignore[no-untyped-call]
-            self._own.producer = kept
-        return kept
+    def _take(self) -> Producer:
+        with suppress(IndexError):
+            return self._idle.pop()
+        connection = self._app.connection_for_write()
+        connection.connect()  # once: kombu would try for ever later on
+        return Producer(connection, auto_declare=False)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Let go of this thread's connection."""
-        kept: Producer | None = self._own.__dict__.pop("producer", None)
-        if kept is not None:
-            with suppress(Exception):  # it may be gone already
-                kept.connection.release()
+        """Let go of the connections that nobody uses."""
+        with suppress(IndexError):
+            while True:
+                _release(self._idle.pop())
+
+
+def _release(producer: Producer) -> None:
+    with suppress(Exception):  # it may be gone already
+        producer.connection.release()
 
 
 def not_taken(what: str, exc: Exception) -> TransportError:

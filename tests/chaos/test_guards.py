@@ -54,13 +54,23 @@ NOT_ONCE: Final = (Guard.ROW_VERSION, Guard.APPEND_VERSION)
 """Off, where another guard is to be seen that holds even if versions do not."""
 
 
+_OF_THE_ROW: Final = "o.version = p_expected"
+
+
 def _no_row_version(off: Switches, _: WorkerSide) -> None:
-    off.function("orch.saga_record", "v_row.version <> p_expected", "false")
+    off.function("orch.saga_record", f"{_OF_THE_ROW} AND status", "status", times=2)
 
 
 def _no_row_lock(off: Switches, _: WorkerSide) -> None:
-    lock = "WHERE o.saga_id = p_saga FOR UPDATE"
-    off.function("orch.saga_record", lock, "WHERE o.saga_id = p_saga", times=2)
+    # As the row was when the statement began, not once the others are done with it.
+    before = "(SELECT i.version FROM orch.open_saga AS i WHERE i.saga_id = p_saga)"
+    unlocked = f"{before} = p_expected"
+    off.function(
+        "orch.saga_record",
+        f"{_OF_THE_ROW} AND status",
+        f"{unlocked} AND status",
+        times=2,
+    )
 
 
 def _no_append_version(off: Switches, _: WorkerSide) -> None:
@@ -185,7 +195,7 @@ OUTCOMES: Final = {
     ),
     Guard.LEASE_FENCE: Shown(
         ends.back_from_the_dead,
-        _records("v_status := 'fenced'", "v_status := 'ok'"),
+        _records("status := 'fenced'", "status := 'ok'"),
         (*NOT_ONCE, Guard.FOLD_FENCE),
     ),
     Guard.TOLD_AGAIN: Shown(
@@ -219,7 +229,10 @@ OUTCOMES: Final = {
 LEASES: Final = {
     Guard.EXPIRY_RENEWED: Shown(
         ends.renewed_after_the_sweep_looked,
-        _records("l.attempt = p_attempt AND l.until < v_now", "l.attempt = p_attempt"),
+        _records(
+            "l.attempt = p_attempt AND l.until < clock_timestamp()",
+            "l.attempt = p_attempt",
+        ),
     ),
     Guard.EXPIRY_AFTER_RESTART: Shown(
         ends.expired_while_the_server_was_away,

@@ -100,6 +100,7 @@ def test_ids_of_what_a_message_comes_from_are_handed_on(app: Celery) -> None:
 
 def test_whoever_listens_to_celerys_signals_hears_of_a_message(app: Celery) -> None:
     heard = []
+    link = {**LINK, "args": ({"version": 1},)}
 
     def hear(sender: str, headers: dict[str, Any], **_: object) -> None:
         heard.append(sender)
@@ -108,10 +109,11 @@ def test_whoever_listens_to_celerys_signals_hears_of_a_message(app: Celery) -> N
     signals.before_task_publish.connect(hear)
     try:
         with publisher_of(app) as publisher:
-            publisher.publish(LINK, args=())
+            publisher.publish(link, args=link["args"])
     finally:
         signals.before_task_publish.disconnect(hear)
-    [(headers, _)] = fetched(app)
+    [(headers, (args, _, _))] = fetched(app)
+    assert args == [{"version": 1}]
     assert heard == ["saga.step"]
     assert headers["trace"] == "me"
 
@@ -119,7 +121,7 @@ def test_whoever_listens_to_celerys_signals_hears_of_a_message(app: Celery) -> N
 def test_a_connection_that_broke_is_made_anew(app: Celery) -> None:
     with publisher_of(app) as publisher:
         publisher.publish(LINK, args=())
-        connection = publisher._own.producer.connection
+        connection = publisher._idle[-1].connection
         if connection.transport.driver_type == "redis":
             [broken] = connection.default_channel.pool._available_connections
             sent_by = broken._sock
