@@ -63,7 +63,7 @@ class FetchAhead(bootsteps.StartStopStep):
     """Has the consumer of tasks take a message more while tasks are short.
 
     In other pools than prefork, a worker that is told to stop would still do what it
-    has taken.
+    has taken. Acknowledgements may be put off there too: all is done in one thread.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -75,6 +75,8 @@ class FetchAhead(bootsteps.StartStopStep):
         if not isinstance(parent.pool, TaskPool):
             return
         qos, pace = parent.task_consumer.channel.qos, Pace()
+        if parent.hub is not None:
+            qos.later = parent.hub.call_later
         has_room = qos.can_consume
 
         # Celery's own setting `worker_disable_prefetch` works in the same way.

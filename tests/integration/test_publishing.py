@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from celery import Celery, signals
 
-from orchestration.adapters import redis_transport
 from orchestration.adapters.celery_bus import make_producer
 from orchestration.adapters.embedded import EmbeddedServers
 from orchestration.adapters.publishing import Publisher
@@ -142,22 +141,3 @@ def test_a_broker_that_is_away_is_told_and_taken_again_when_it_is_back(
         private_servers.stop()
         with pytest.raises(TransportError, match=r"did not take task saga\.step"):
             publisher.publish(LINK, args=())
-
-
-def test_a_client_of_redis_is_kept_for_as_long_as_its_pool(
-    redis_broker_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_transport, "TRANSPORT_ALIASES", {})
-    redis_transport.use_in_this_process()
-    assert redis_transport.TRANSPORT_ALIASES["redis"].endswith(":Transport")
-
-    with closing(producer_of(redis_broker_url)) as app:
-        connection = app.connection_for_write(transport=redis_transport.Transport)
-        with connection, connection.channel() as channel:
-            assert isinstance(channel, redis_transport.Channel)
-            with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
-                assert one is other
-            channel._disconnect_pools()
-            with channel.conn_or_acquire() as new:
-                assert new is not one
-                assert new.ping()
