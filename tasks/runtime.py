@@ -58,6 +58,7 @@ class Runtime:
     def close(self) -> None:
         """Let go of everything."""
         self.keeper.close()
+        self.sender.disconnect()
         self.ends.close()
         self.db.close()
 

@@ -176,9 +176,13 @@ class StepSender:
         ]
 
     def close(self) -> None:
+        """Give the connections to the broker back, and the app up."""
+        self.disconnect()
+        self._app.close()
+
+    def disconnect(self) -> None:
         """Give the connections to the broker back."""
         self._publisher.close()
-        self._app.close()
 
     def _line(
         self, view: SagaView, names: Sequence[str], direction: Direction

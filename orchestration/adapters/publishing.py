@@ -35,6 +35,7 @@ class Publisher:
         self._app = app
         # Taking one from Celery's pool costs as much as publishing does.
         self._idle: deque[Producer] = deque()
+        self._is_closed = False
         self._retries = bool(app.conf.task_publish_retry)
 
     @cached_property
@@ -118,9 +119,11 @@ class Publisher:
         except Exception:  # noqa: BLE001  each transport has errors of its own
             if kept is not None:
                 _release(kept)
-            self.close()  # the others are most likely gone as well
+            self._drop_idle()  # they are most likely gone as well
             return False
         self._idle.append(kept)
+        if self._is_closed:  # meanwhile, by another thread
+            self._drop_idle()
         return True
 
     def _give(
@@ -153,7 +156,11 @@ class Publisher:
         return Producer(connection, auto_declare=False)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Let go of the connections that nobody uses."""
+        """Let go of the connections; what is being published is published."""
+        self._is_closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         with suppress(IndexError):
             while True:
                 _release(self._idle.pop())
