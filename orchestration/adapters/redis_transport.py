@@ -4,7 +4,7 @@ kombu (5.7) makes a client object for every command that is no blocking read: th
 each task. It is a tenth of a millisecond each, more than the command itself takes, and
 all of them use the one pool of connections. This keeps one for as long as the pool.
 
-It notes which messages are taken and not acknowledged in a transaction, and takes an
+kombu notes which messages are taken and not acknowledged in a transaction, and takes an
 acknowledged one off the note in another. This does both at once, without a transaction:
 an acknowledgement goes with the note of the next message, or alone if none comes. A
 worker that dies between has its message given out again: as if it had died a little

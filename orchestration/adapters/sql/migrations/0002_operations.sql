@@ -484,7 +484,11 @@ BEGIN
             INSERT INTO orch.lease VALUES (v_lease.*); -- nothing has changed after all
         END IF;
         SELECT coalesce(max(
-            CASE WHEN o.version <> p_expected THEN 'conflict' ELSE status END
+            -- Also if another has just healed the row: nothing was recorded here.
+            CASE
+                WHEN o.version <> p_expected OR status = 'ok' THEN 'conflict'
+                ELSE status
+            END
         ), 'closed') INTO status
         FROM orch.open_saga AS o WHERE o.saga_id = p_saga;
         RETURN QUERY
