@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from celery import Celery, signals
@@ -25,7 +25,8 @@ from orchestration.errors import TransportError
 
 __all__ = ["Publisher", "not_taken"]
 
-_SIGNALS = (signals.before_task_publish, signals.after_task_publish)
+_KEPT: Final = 10  # connections, as in Celery's own pool
+_SIGNALS: Final = (signals.before_task_publish, signals.after_task_publish)
 
 
 class Publisher:
@@ -36,7 +37,12 @@ class Publisher:
         # Taking one from Celery's pool costs as much as publishing does.
         self._idle: deque[Producer] = deque()
         self._is_closed = False
-        self._retries = bool(app.conf.task_publish_retry)
+
+    @cached_property
+    def _errors(self) -> tuple[type[Exception], ...]:
+        """What says that a connection is gone; each transport has errors of its own."""
+        connection = self._app.connection_for_write()  # it is not opened
+        return (*connection.connection_errors, *connection.channel_errors)
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
@@ -116,14 +122,15 @@ class Publisher:
         try:
             kept = self._take()
             self._give(kept, queue, message, retry=False)
-        except Exception:  # noqa: BLE001  each transport has errors of its own
+        except self._errors:
             if kept is not None:
                 _release(kept)
             self._drop_idle()  # they are most likely gone as well
             return False
-        self._idle.append(kept)
-        if self._is_closed:  # meanwhile, by another thread
-            self._drop_idle()
+        if self._is_closed or len(self._idle) >= _KEPT:
+            _release(kept)
+        else:
+            self._idle.append(kept)
         return True
 
     def _give(
@@ -143,7 +150,7 @@ class Publisher:
             routing_key=queue.name,
             headers=message.headers,
             declare=() if is_declared else (queue,),
-            retry=retry and self._retries,
+            retry=retry,
             **self._settings,
             **message.properties,
         )

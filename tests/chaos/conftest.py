@@ -62,5 +62,5 @@ def storm(
 @pytest.fixture
 def front(storm: Storm) -> Iterator[Front]:
     """A producer in the storm; of its messages, too, every tenth comes twice."""
-    with front_door(storm.stack.env) as front, doubling(front.bus.settings):
+    with front_door(storm.stack.env) as front, doubling():
         yield front

@@ -1,4 +1,4 @@
-"""Workers that a whole module of tests shares: each test runs sagas of its own."""
+"""A worker's side without workers, and workers that a whole module of tests shares."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tests.conftest import migrate
 from tests.support.front import Effects, Front, front_door
 from tests.support.servers import fresh_database, wipe
 from tests.support.stack import Stack
+from tests.support.twin_log import Postgres
+from tests.support.worker_side import WorkerSide, worker_side
 
 AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
 
@@ -55,3 +57,21 @@ def front(running: Stack) -> Iterator[Front]:
     """A producer beside those workers."""
     with front_door(running.env) as front:
         yield front
+
+
+@pytest.fixture
+def side(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[WorkerSide]:
+    """What a worker does around decisions, done by the test."""
+    with worker_side(database_url, redis_url, monkeypatch) as side:
+        yield side
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_server: str) -> Iterator[Postgres]:
+    """The log in Postgres, beside which that in memory is put."""
+    with fresh_database(postgres_server) as url:
+        postgres = Postgres(url)
+        yield postgres
+        postgres.close()

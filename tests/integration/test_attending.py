@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +13,9 @@ from orchestration.core.saga.acts import Who
 from orchestration.core.saga.outcomes import Succeeded
 from orchestration.saga import SagaStep, SagaTransaction
 from tests.support.front import step
-from tests.support.worker_side import WorkerSide, worker_side
+from tests.support.worker_side import WorkerSide
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def side(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorkerSide]:
-    with worker_side(database_url, redis_url, monkeypatch) as side:
-        yield side
 
 
 def test_locks_are_taken_also_if_the_saga_moves_while_they_are(

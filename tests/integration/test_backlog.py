@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from orchestration.core.saga.model import Direction
 from orchestration.core.saga.outcomes import Succeeded
 from orchestration.engine.attempts import open_attempt
 from orchestration.settings import Settings
-from tests.support.worker_side import WorkerSide, worker_side
+from tests.support.worker_side import WorkerSide
 
 pytestmark = pytest.mark.integration
 
@@ -28,14 +28,6 @@ def broker(request: pytest.FixtureRequest, redis_url: str) -> str:
     if request.param == "redis":
         return redis_url
     return str(request.getfixturevalue("rabbitmq_url"))
-
-
-@pytest.fixture
-def side(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorkerSide]:
-    with worker_side(database_url, redis_url, monkeypatch) as side:
-        yield side
 
 
 def test_a_queue_is_long_from_some_length_on_until_it_is_fetched(

@@ -5,7 +5,7 @@ Everything here is asked of both, which must agree (``tests/support/twin_log.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -29,7 +29,6 @@ from orchestration.core.saga.outcomes import Failed, Outcome, Succeeded
 from orchestration.core.saga.view import Parent, SagaView
 from orchestration.errors import SagaConflict, SagaNotFound
 from orchestration.testing.mishaps import Chance
-from tests.support.servers import fresh_database
 from tests.support.twin_log import Postgres, Twins
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -38,14 +37,6 @@ BECAUSE = Because(actor="test")
 GONE = {"type": "ValueError", "message": "gone"}
 OWNER = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
-
-
-@pytest.fixture(scope="module")
-def postgres(postgres_server: str) -> Iterator[Postgres]:
-    with fresh_database(postgres_server) as url:
-        postgres = Postgres(url)
-        yield postgres
-        postgres.close()
 
 
 class Scene:

@@ -6,7 +6,6 @@ The engine runs once, on both logs at a time, which must agree at every question
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 from uuid import uuid4
 
@@ -14,19 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestration.testing.mishaps import Chance
-from tests.support.servers import fresh_database
 from tests.support.twin_log import Postgres, Twins
 from tests.unit.drawn_world import Drawn, DrawnWorld, drawn_worlds
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def postgres(postgres_server: str) -> Iterator[Postgres]:
-    with fresh_database(postgres_server) as url:
-        postgres = Postgres(url)
-        yield postgres
-        postgres.close()
 
 
 class TwinWorld(DrawnWorld):

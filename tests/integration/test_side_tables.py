@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,6 +19,8 @@ from orchestration.errors import SagaConflict
 from orchestration.saga import SagaStep, SagaTransaction
 from tasks.recovery import sweep
 from tests.support.front import linear, step
+from tests.support.switches import Switches
+from tests.support.waiting import wait_until
 from tests.support.worker_side import WorkerSide, worker_side
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
@@ -44,6 +47,53 @@ def test_healing_never_sets_a_row_back(
     side.rt.log.heal(saga_id)
     row = side.row("SELECT version FROM orch.open_saga WHERE saga_id = %s", saga_id)
     assert row == (2,)
+
+
+@pytest.mark.parametrize("what", ["a claim", "an outcome"])
+def test_what_meets_a_row_that_is_just_being_healed_is_not_taken_for_recorded(
+    side: WorkerSide, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    saga_id = side.begin()
+    claimed = side.open(saga_id, "s1") if what == "an outcome" else None
+    side.run("DELETE FROM orch.open_saga")
+    # Between two statements of the function: the row was not there, and now it is.
+    side.run(
+        """
+        CREATE FUNCTION healed() RETURNS void LANGUAGE sql AS $$
+        INSERT INTO orch.open_saga (saga_id, name, state, version, started_at)
+        SELECT substr(s.name, 6), 's', 'RUNNING', s.version, s.recorded_at
+        FROM es.streams AS s WHERE s.category = 'saga'
+        ON CONFLICT DO NOTHING $$
+        """
+    )
+    switches = Switches(side.database_url, monkeypatch)
+    missed = "IF v_row IS NULL THEN"
+    switches.function("orch.saga_record", missed, f"{missed} PERFORM healed();")
+    if claimed:
+        side.close(claimed, Succeeded({}))
+    else:
+        side.open(saga_id, "s1")
+    types = ["SAGA_STARTED", "STEP_STARTED", "STEP_COMPLETED"]
+    assert side.types(saga_id) == types[: 3 if claimed else 2]
+    leases = side.row("SELECT count(*) FROM orch.lease")
+    assert leases == (0 if claimed else 1,)
+
+
+def test_an_outcome_and_a_healer_do_not_wait_for_each_other(side: WorkerSide) -> None:
+    saga_id = side.begin()
+    claimed = side.open(saga_id, "s1")
+    with ThreadPoolExecutor(1) as another, side.rt.db.begin() as healer:
+        healer.exec_driver_sql("SET LOCAL deadlock_timeout = '100ms'")
+        healer.exec_driver_sql("SELECT FROM orch.open_saga FOR UPDATE")
+        closing = another.submit(side.close, claimed, Succeeded({}))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: side.row(waits) == (1,), "the outcome waits for the row")
+        healer.exec_driver_sql(
+            "INSERT INTO orch.lease SELECT * FROM orch.lease ON CONFLICT DO NOTHING"
+        )
+        healer.commit()
+        closing.result(timeout=10)
+    assert side.types(saga_id) == ["SAGA_STARTED", "STEP_STARTED", "STEP_COMPLETED"]
 
 
 def test_healing_never_brings_back_a_saga_that_is_over(

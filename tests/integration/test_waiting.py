@@ -19,17 +19,9 @@ from orchestration.saga import SagaState
 from tests.support.front import Front, front_door
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
-from tests.support.worker_side import WorkerSide, worker_side
+from tests.support.worker_side import WorkerSide
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-
-
-@pytest.fixture
-def side(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[WorkerSide]:
-    with worker_side(database_url, redis_url, monkeypatch) as side:
-        yield side
 
 
 @pytest.fixture

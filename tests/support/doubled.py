@@ -1,4 +1,8 @@
-"""Imported by a worker, it delivers every tenth message twice."""
+"""Imported by a worker, it delivers every tenth message twice.
+
+Below all that publishes tasks, so that they are published as they always are: for
+Celery's signals of publishing, steps would go another way.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +11,36 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from celery import Celery
-from celery.signals import after_task_publish, worker_init
-
-from orchestration.adapters.celery_bus import make_producer
-from orchestration.settings import Settings
+from celery.signals import worker_init
+from kombu.messaging import Producer
 
 _EVERY = 10
 
 
 @contextlib.contextmanager
-def doubling(settings: Settings) -> Iterator[None]:
+def doubling() -> Iterator[None]:
     """Have this process deliver every tenth of its messages twice, within the block."""
-    app = make_producer(settings)
-    again = _again(app)
-    after_task_publish.connect(again, weak=False)
+    once = Producer.publish
+    Producer.publish = _twice(once)
     try:
         yield
     finally:
-        after_task_publish.disconnect(again)
-        app.close()
+        Producer.publish = once
 
 
-def _again(app: Celery) -> Callable[..., None]:
+def _twice(publish: Callable[..., Any]) -> Callable[..., Any]:
     count = itertools.count(1)
 
-    def again(
-        body: Any, exchange: str, routing_key: str, headers: dict[str, Any], **_: Any
-    ) -> None:
-        if next(count) % _EVERY:
-            return
-        with app.producer_or_acquire() as producer:
-            producer.publish(
-                body,
-                exchange=exchange,
-                routing_key=routing_key,
-                headers=headers,
-                serializer="json",
-                correlation_id=headers["id"],
-            )
+    def twice(producer: Producer, body: Any, *args: Any, **options: Any) -> Any:
+        answer = publish(producer, body, *args, **options)
+        is_task = "task" in (options.get("headers") or {})
+        if is_task and next(count) % _EVERY == 0:
+            publish(producer, body, *args, **options)
+        return answer
 
-    return again
+    return twice
 
 
 @worker_init.connect
-def _from_the_start(sender: Any, **_: object) -> None:
-    after_task_publish.connect(_again(sender.app), weak=False)
+def _from_the_start(**_: object) -> None:
+    Producer.publish = _twice(Producer.publish)

@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
-from tasks.fetching import Pace
+import pytest
+from celery.concurrency.prefork import TaskPool
+from celery.concurrency.thread import TaskPool as ThreadPool
+from celery.worker import state
+
+from tasks import fetching
+from tasks.fetching import FetchAhead, Pace
 
 PROCESSES = 2
+
+
+class Pool(TaskPool):
+    num_processes = PROCESSES
+
+
+def consumer(
+    *, pool: type = Pool, broker: str = "redis", has_room: bool = False
+) -> Any:
+    """Return what Celery gives a step of its consumer; nothing of it runs."""
+    qos = SimpleNamespace(can_consume=lambda: has_room, later=None)
+    return SimpleNamespace(
+        connection=SimpleNamespace(transport=SimpleNamespace(driver_type=broker)),
+        pool=object.__new__(pool),
+        hub=SimpleNamespace(call_later="the hub's"),
+        task_consumer=SimpleNamespace(channel=SimpleNamespace(qos=qos)),
+        qos=qos,
+    )
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> set[object]:
+    """The messages that a worker has; its tasks are short."""
+    messages: set[object] = set()
+    monkeypatch.setattr(state, "reserved_requests", messages)
+    monkeypatch.setattr(state, "active_requests", set())
+    monkeypatch.setattr(fetching, "Pace", lambda: SimpleNamespace(is_quick=quick))
+    return messages
+
+
+def quick(*_: object) -> bool:
+    return True
 
 
 @dataclass
@@ -60,3 +100,35 @@ def test_what_was_quick_long_ago_is_not_quick_now() -> None:
     assert worker.is_quick()
     worker.now += 60
     assert not worker.is_quick()
+
+
+def test_as_many_again_are_taken_as_there_are_processes(taken: set[object]) -> None:
+    worker = consumer()
+    FetchAhead(worker).start(worker)
+    for number in range(2 * PROCESSES):
+        assert worker.qos.can_consume()
+        taken.add(number)
+    assert not worker.qos.can_consume()
+    assert worker.qos.later == "the hub's"
+
+
+def test_what_there_is_room_for_is_taken_at_any_pace(
+    taken: set[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "Pace", Pace)  # which has just begun: not quick
+    full, free = consumer(), consumer(has_room=True)
+    for worker in (full, free):
+        FetchAhead(worker).start(worker)
+    taken.add("message")
+    assert (full.qos.can_consume(), free.qos.can_consume()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "other", [{"pool": ThreadPool}, {"broker": "amqp"}], ids=["threads", "rabbitmq"]
+)
+def test_other_pools_and_brokers_are_left_alone(other: Any, taken: set[object]) -> None:
+    worker = consumer(**other)
+    FetchAhead(worker).start(worker)
+    assert not worker.qos.can_consume()
+    assert worker.qos.later is None
+    assert not taken

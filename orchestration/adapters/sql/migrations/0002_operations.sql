@@ -408,7 +408,6 @@ CREATE FUNCTION orch.saga_record(
 LANGUAGE plpgsql AS $$
 DECLARE
     v_row record;
-    v_lease orch.lease;
     v_now timestamptz;
     v_done record;
     v_nth integer;
@@ -418,11 +417,32 @@ BEGIN
         PERFORM orch.saga_reopen(p_saga, p_state, p_expected, p_beside -> 'reopen');
     END IF;
     status := 'ok';
-    IF p_lease_op = 'take' AND p_agent IS NOT NULL THEN
-        -- The agent is asked for those only who can begin at once.
+    IF p_lease_op = 'drop' THEN
+        -- Not locked, for the row comes first: whoever takes the lease away before the
+        -- row is ours moves the row's version.
+        PERFORM FROM orch.lease AS l
+        WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
+            AND l.attempt = p_attempt AND l.owner = p_owner;
+        IF NOT FOUND THEN
+            status := 'fenced';
+        END IF;
+    ELSIF p_lease_op = 'expire' OR p_agent IS NOT NULL THEN
         PERFORM FROM orch.open_saga AS o
         WHERE o.saga_id = p_saga AND o.version = p_expected FOR UPDATE;
-        IF FOUND THEN
+        IF NOT FOUND THEN
+            status := 'conflict';
+        ELSIF p_lease_op = 'expire' THEN
+            DELETE FROM orch.lease AS l
+            WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
+                AND l.attempt = p_attempt AND l.until < clock_timestamp();
+            IF NOT FOUND AND EXISTS (
+                SELECT FROM orch.lease AS l
+                WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
+            ) THEN
+                status := 'held';
+            END IF;
+        ELSE
+            -- The agent is asked for those only who can begin at once.
             v_now := clock_timestamp();
             v_wait_s := orch.agent_wait(p_agent, p_agent_max, p_agent_per_s, v_now);
             IF v_wait_s > 0 THEN
@@ -432,25 +452,6 @@ BEGIN
                 RETURN NEXT;
                 RETURN;
             END IF;
-        END IF;
-    ELSIF p_lease_op = 'drop' THEN
-        DELETE FROM orch.lease AS l
-        WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
-            AND l.attempt = p_attempt AND l.owner = p_owner
-        RETURNING l.* INTO v_lease;
-        IF NOT FOUND THEN
-            status := 'fenced';
-        END IF;
-    ELSIF p_lease_op = 'expire' THEN
-        DELETE FROM orch.lease AS l
-        WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
-            AND l.attempt = p_attempt AND l.until < clock_timestamp()
-        RETURNING l.* INTO v_lease;
-        IF NOT FOUND AND EXISTS (
-            SELECT FROM orch.lease AS l
-            WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
-        ) THEN
-            status := 'held';
         END IF;
     END IF;
 
@@ -479,10 +480,6 @@ BEGIN
     -- After the lock, so that time spent waiting for it counts.
     v_now := clock_timestamp();
     IF v_row IS NULL THEN
-        -- Of one column: a row is NOT NULL if all are, and a lease may have no agent.
-        IF v_lease.saga_id IS NOT NULL THEN
-            INSERT INTO orch.lease VALUES (v_lease.*); -- nothing has changed after all
-        END IF;
         SELECT coalesce(max(
             -- Also if another has just healed the row: nothing was recorded here.
             CASE
@@ -496,6 +493,12 @@ BEGIN
         FROM (SELECT 1) AS one
         LEFT JOIN orch.saga_events(p_saga, 0) AS e ON true;
         RETURN;
+    END IF;
+
+    IF p_lease_op = 'drop' THEN
+        DELETE FROM orch.lease AS l
+        WHERE l.saga_id = p_saga AND l.step = p_step AND l.direction = p_direction
+            AND l.attempt = p_attempt AND l.owner = p_owner;
     END IF;
 
     -- One by one: for the two or three events of a decision the function for batches
