@@ -43,4 +43,7 @@ def worker_config() -> dict[str, Any]:
             for name, (task, period_s) in beat_schedule.SCHEDULE.items()
         },
         "beat_max_loop_interval": 1,
+        # In memory: which tick comes next Postgres knows, and Celery's usual one, which
+        # keeps a file, may close that while it still reads it when it is told to stop.
+        "beat_scheduler": "celery.beat:Scheduler",
     }

@@ -197,8 +197,7 @@ def _start(
     worker = start_celery(supervisor, "worker", "tasks", *words, env=environment)
     words = ["worker", "-Q", "chores", "-c", "1", "-n", f"{node}-chores@%h"]
     chores = start_celery(supervisor, "chores", "tasks", *words, env=environment)
-    schedule = str(supervisor.scratch / "beat-schedule")
-    words = ["beat", "-s", schedule, "--pidfile="]
+    words = ["beat", "--pidfile="]
     beat = start_celery(supervisor, "beat", "tasks", *words, env=environment, stage=2)
     supervisor.wait_for("beat", "is starting.")
     return worker, chores, beat

@@ -83,9 +83,8 @@ class LocalStack:
         return Part(name="chores", words=words, ready=" ready.", quick=quick)
 
     def beat(self) -> Part:
-        """Return beat, its schedule in the stack's own folder."""
-        schedule = str(self.servers.supervisor.scratch / "beat-schedule")
-        words = ("beat", "-l", "INFO", "-s", schedule, "--pidfile=")
+        """Return beat."""
+        words = ("beat", "-l", "INFO", "--pidfile=")
         return Part(name="beat", words=words, ready="beat: Starting...", stage=2)
 
     def flower(self, port: int) -> Part:
