@@ -29,7 +29,7 @@ def drawn() -> dict[str, str | None]:
 
 def defined() -> dict[str, str | None]:
     kinds = [k for _, k in inspect.getmembers(errors, inspect.isclass)]
-    ours = [kind for kind in kinds if kind.__module__ == errors.__name__]
+    ours = [kind for kind in kinds if kind.__module__.startswith(errors.__name__)]
     return {
         kind.__name__: kind.__base__.__name__ if kind.__base__ in ours else None
         for kind in ours
@@ -55,11 +55,23 @@ def test_a_refused_saga_names_its_faults() -> None:
         errors.InvalidSaga("t", ["a fault"]),
         errors.UnknownAgent("t", ["a fault"]),
         errors.InvalidTemplate("order@1.0.0", ["a fault"]),
+        errors.InvalidDescriptor("agent-a", ["a fault"]),
+        errors.DuplicateAgent("agent 'agent-a' belongs to 'team-a'", "agent-a"),
+        errors.AgentNotFound("no agent 'agent-a' is registered", "agent-a"),
+        errors.InvalidHeartbeat("agent-a", ["a fault"]),
+        errors.InvalidCard("Recipes", ["a fault"]),
+        errors.TokenRefused("the token is over", "EXPIRED"),
+        errors.InvalidQuery(["a fault"]),
         errors.TemplateNotFound("there is no template 'order'"),
         errors.InvalidCondition("condition 'a.b', at character 2: no", "a.b", 2),
+        errors.InvalidRoute("r", ["a fault"]),
+        errors.NoRoute("no way", "calculator"),
+        errors.AllUnhealthy("all silent", "calculator", "r"),
         errors.SagaNotFound("no saga t", "t"),
         errors.NonRetryable("no"),
         errors.ConfigurationError("X is 1"),
+        errors.UnknownRecipient("nobody", "m"),
+        errors.AgentError("agent a answered", "m", "ValueError", "no"),
     ],
 )
 def test_an_error_survives_the_way_between_processes(error: Exception) -> None:

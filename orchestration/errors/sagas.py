@@ -1,57 +1,21 @@
-"""Every error of the project, in one tree.
-
-OrchestrationError
-├── ConfigurationError            a setting, a schema, a worker's set of agents
-│   └── SchemaOutdated            the database lacks a migration
-├── EmbeddedServerError           a server or process of the embedded stack
-│   └── EmbeddedServerMissing     there is no program to start: the extra is missing
-├── InvalidSaga                   refused before anything started; ``faults`` lists why
-│   └── UnknownAgent              no worker ever announced the agent or its action
-├── InvalidCondition              a text is no condition of a rule or of a step
-├── TooManySagas                  the limit of open sagas is reached: try later
-├── InvalidTemplate               a template was refused; ``faults`` lists why
-├── TemplateNotFound              the folder has no template of that name or version
-├── PayloadTooLarge               a message or an event over its limit
-├── TransportError                the broker or the database could not be reached
-├── SagaError                     about one saga, whose ``saga_id`` it carries
-│   ├── SagaNotFound              no such saga
-│   ├── SagaConflict              the id belongs to a saga with another definition
-│   ├── SagaStillRunning          the caller's wait ended before the saga did
-│   ├── SagaActRefused            what was asked of it does not fit its state
-│   └── SagaNotCompleted          the outcome is final and is not COMPLETED
-│       ├── SagaCompensated       a step failed; what was done has been undone
-│       ├── SagaCompensationFailed   undoing failed as well: a person is needed
-│       ├── SagaFailed            halted for an operator
-│       ├── SagaPaused            after the pivot, or with an unknown outcome
-│       └── SagaCancelled         cancelled on request, and undone
-└── StepError                     raised by actions, or about one step
-    ├── NonRetryable              raised by an action: trying again is useless
-    ├── RetryLater                raised by an action: nothing was done, try then
-    ├── OutcomeUnknown            raised by an action: it may have taken effect
-    ├── StepTimedOut              raised into an action whose time is over
-    └── DataConflict              two unordered steps wrote one key differently
-"""
+"""What goes wrong with sagas, their templates and their steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestration.errors.base import OrchestrationError
+
 if TYPE_CHECKING:
     from orchestration.core.saga.execution import SagaExecution
 
 __all__ = [
-    "ConfigurationError",
     "DataConflict",
-    "EmbeddedServerError",
-    "EmbeddedServerMissing",
-    "InvalidCondition",
     "InvalidSaga",
     "InvalidTemplate",
     "NonRetryable",
-    "OrchestrationError",
     "OutcomeUnknown",
-    "PayloadTooLarge",
     "RetryLater",
     "SagaActRefused",
     "SagaCancelled",
@@ -64,34 +28,12 @@ __all__ = [
     "SagaNotFound",
     "SagaPaused",
     "SagaStillRunning",
-    "SchemaOutdated",
     "StepError",
     "StepTimedOut",
     "TemplateNotFound",
     "TooManySagas",
-    "TransportError",
     "UnknownAgent",
 ]
-
-
-class OrchestrationError(Exception):
-    """Base of every error here, for the caller's ``try``."""
-
-
-class ConfigurationError(OrchestrationError):
-    """A setting is missing or wrong; the text names it, its value and the fix."""
-
-
-class SchemaOutdated(ConfigurationError):
-    """The database lacks a migration that this version needs."""
-
-
-class EmbeddedServerError(OrchestrationError):
-    """A server or process of the embedded stack did not do what it was started for."""
-
-
-class EmbeddedServerMissing(EmbeddedServerError):
-    """There is no program to start: the extra is not installed, or not for here."""
 
 
 class InvalidSaga(OrchestrationError):
@@ -112,23 +54,6 @@ class InvalidSaga(OrchestrationError):
 
 class UnknownAgent(InvalidSaga):
     """No worker has ever announced an agent, or an action of it, that a step names."""
-
-
-class InvalidCondition(OrchestrationError):
-    """A text is no condition; the error says where, and what a condition may hold.
-
-    Attributes:
-        text: The condition as it was given; empty if it was no text at all.
-        position: The character at which it goes wrong; the first is 1.
-    """
-
-    def __init__(self, message: str, text: str, position: int) -> None:
-        super().__init__(message, text, position)
-        self.text = text
-        self.position = position
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class TooManySagas(OrchestrationError):
@@ -154,14 +79,6 @@ class TemplateNotFound(OrchestrationError):
     """The folder has no template of that name or version; the text lists its own."""
 
 
-class PayloadTooLarge(OrchestrationError):
-    """A message or event is over its size limit, which the text names."""
-
-
-class TransportError(OrchestrationError):
-    """The broker or the database did not take a message; the text names which."""
-
-
 class SagaError(OrchestrationError):
     """Something about one saga.
 
@@ -172,9 +89,6 @@ class SagaError(OrchestrationError):
     def __init__(self, message: str, saga_id: str) -> None:
         super().__init__(message, saga_id)
         self.saga_id = saga_id
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class SagaNotFound(SagaError):
@@ -246,9 +160,6 @@ class RetryLater(StepError):
     def __init__(self, message: str, retry_in_ms: int) -> None:
         super().__init__(message, retry_in_ms)
         self.retry_in_ms = retry_in_ms
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class OutcomeUnknown(StepError):
