@@ -228,7 +228,7 @@ class Trap:
         raise SystemExit("foreign code was run")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _spring
-    __hash__ = __bool__ = __len__ = __iter__ = __contains__ = _spring  # type: ignore[assignment]
+    __hash__ = __bool__ = __len__ = __iter__ = __contains__ = _spring
     __getitem__ = __getattr__ = __repr__ = __str__ = __int__ = _spring
     __float__ = __index__ = __sizeof__ = __format__ = _spring
     get = startswith = endswith = _spring
@@ -238,24 +238,24 @@ class TrapText(str):
     """A text by its class, whose methods are traps."""
 
     __slots__ = ()
-    __eq__ = __ne__ = __lt__ = __gt__ = Trap._spring  # type: ignore[assignment]
-    __hash__ = __contains__ = __len__ = Trap._spring  # type: ignore[assignment]
-    __getitem__ = __str__ = __sizeof__ = Trap._spring  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __gt__ = Trap._spring
+    __hash__ = __contains__ = __len__ = Trap._spring
+    __getitem__ = __str__ = __sizeof__ = Trap._spring
     startswith = endswith = Trap._spring
 
 
 class TrapNumber(int):
     """A number by its class, whose methods are traps."""
 
-    __eq__ = __lt__ = __gt__ = __bool__ = Trap._spring  # type: ignore[assignment]
-    __hash__ = __int__ = __index__ = __sizeof__ = Trap._spring  # type: ignore[assignment]
+    __eq__ = __lt__ = __gt__ = __bool__ = Trap._spring
+    __hash__ = __int__ = __index__ = __sizeof__ = Trap._spring
 
 
 class TrapObject(dict):  # type: ignore[type-arg]
     """A dict by its class, whose methods are traps."""
 
     __getitem__ = __contains__ = __missing__ = Trap._spring
-    __eq__ = __iter__ = __len__ = __bool__ = Trap._spring  # type: ignore[assignment]
+    __eq__ = __iter__ = __len__ = __bool__ = Trap._spring
     get = keys = items = Trap._spring
 
 
@@ -263,7 +263,7 @@ class TrapList(list):  # type: ignore[type-arg]
     """A list by its class, whose methods are traps."""
 
     __getitem__ = __contains__ = __len__ = __bool__ = Trap._spring
-    __eq__ = __iter__ = Trap._spring  # type: ignore[assignment]
+    __eq__ = __iter__ = Trap._spring
 
 
 _OVER = f"more than {MAX_WORK} values would have to be looked at"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,9 @@ from orchestration.core.conditions import (
 from orchestration.errors import InvalidCondition
 from tests.unit.drawn_conditions import CONDITIONS, EXPRESSIONS, TEXTS, VALUES
 from tests.unit.hostile_conditions import REFUSED
+
+# Tracing lines doubles its time; tests of one thing at a time cover them.
+pytestmark = pytest.mark.no_cover
 
 Values = Mapping[str, Any]
 EDITS = st.lists(st.tuples(st.integers(0, 200), st.characters() | TEXTS), max_size=3)
