@@ -1,0 +1,1 @@
+"""How swarms move, search and share out work: arrays in, arrays out."""

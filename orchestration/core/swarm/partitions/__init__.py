@@ -1,0 +1,1 @@
+"""How a swarm shares out partitions of data: who takes what, and what came of it."""
