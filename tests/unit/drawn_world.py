@@ -122,7 +122,7 @@ class DrawnWorld:
         self.ledger = Ledger(
             log.tables.clock, lambda one: len(streams[one]), drawn.troubles
         )
-        agency = Agency.of([self.ledger], {})
+        agency = Agency.of([self.ledger, self.ledger.colleague], {})
         self.machine = Machine.of(agency, log, watch, index, chance, rules=Rules())
         random = Random(drawn.seed + 1)
         self.operators = Operators(self.machine.desk, self.ledger, random)
@@ -210,7 +210,7 @@ def _names(transaction: SagaTransaction) -> Iterator[str]:
         if isinstance(step.saga, Mapping):
             child = SagaTransaction.from_json(step.saga, transaction_id="child")
             yield from _names(child)
-        elif step.map is not None:
+        elif step.map is not None or step.agents:
             yield f"{step.name}[1]"
         else:
             yield step.name

@@ -335,9 +335,36 @@ def _fences(world: DrawnWorld) -> Iterator[tuple[str, int]]:
 
 
 Law = Callable[[DrawnWorld, str], None]
+
+
+def each_call_is_of_the_agent_on_record(world: DrawnWorld, saga_id: str) -> None:
+    """An attempt is made by the agent that is named, or that was chosen for it.
+
+    What is undone is undone by an agent that has tried to do it.
+    """
+    steps = world.view(saga_id).plan.by_name
+    chosen: dict[str, str] = {}
+    doers: dict[tuple[str, int], str] = {}
+    for event in world.events(saga_id):
+        if event.type is EventType.STEP_ROUTED:
+            chosen[event.step] = event.data["agent_id"]
+        elif event.type is EventType.STEP_STARTED:
+            own = steps[event.step].agent_id or chosen[event.step]
+            doers[event.step, event.data["attempt"]] = own
+    for call in world.ledger.calls:
+        if call.saga_id != saga_id or call.by_hand:
+            continue
+        if call.direction is DO:
+            assert call.agent_id == doers[call.step, call.attempt]
+        else:
+            tried = {agent for (step, _), agent in doers.items() if step == call.step}
+            assert call.agent_id in tried
+
+
 LAWS: Final[tuple[Law, ...]] = (
     attempts_come_one_at_a_time_and_are_counted,
     every_call_was_claimed_and_has_its_key,
+    each_call_is_of_the_agent_on_record,
     steps_start_after_what_they_need,
     nothing_is_done_or_undone_twice_in_one_round,
     undos_keep_the_strategys_order,

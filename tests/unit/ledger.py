@@ -7,7 +7,7 @@ entered twice, by two attempts, and counts once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,7 @@ class Call:
     at: int
     has_effect: bool
     by_hand: bool = False
+    agent_id: str = ""
 
 
 @dataclass
@@ -77,8 +78,14 @@ class Ledger:
     troubles: Troubles = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     agent_id: str = "agent"
+    capabilities: tuple[str, ...] = ("skill",)
     max_concurrent: int | None = None
     max_per_s: float | None = None
+
+    @property
+    def colleague(self) -> Ledger:
+        """Another agent, ``other``, whose calls are written in the same book."""
+        return replace(self, agent_id="other")
 
     def find(self, action: str) -> Action:
         return {"undo": self._act, "probe": self._probe}.get(action, self._act)
@@ -136,6 +143,7 @@ class Ledger:
                 context.idempotency_key,
                 self.length_of(context.saga_id),
                 has_effect,
+                agent_id=self.agent_id,
             )
         )
 

@@ -13,11 +13,14 @@ from orchestration.core.saga.model import (
     OnFailure,
     SagaStep,
     SagaTransaction,
+    Teamwork,
 )
 from orchestration.core.saga.plan import Plan
 
 CONDITIONS = ["go", "not go", "s0 == 1", "nobody_knows > 1"]
 LISTS = ["items", "items", "go", "nowhere"]
+AGENTS = ["agent", "other"]
+KINDS = ["when", "map", "signal", "saga", "team", "choose", "skill"]
 SIGNALS = ["word", "nod"]
 LOCKS = ["door", "safe of {owner}"]
 DATA = st.fixed_dictionaries(
@@ -104,14 +107,22 @@ def _step(
 
 
 def _changed(draw: st.DrawFn, step: SagaStep) -> SagaStep:
-    """Make some steps conditional, done per item, or done by others than an agent."""
-    kind = draw(st.sampled_from(["plain"] * 5 + ["when", "map", "signal", "saga"]))
+    """Make some steps conditional, done per item, by several agents, or by none."""
+    kind = draw(st.sampled_from(["plain"] * 6 + KINDS))
     waits = {"depends_on": step.depends_on, "metadata": step.metadata}
     match kind:
         case "when":
             return replace(step, when=draw(st.sampled_from(CONDITIONS)))
         case "map":
             return replace(step, map=draw(st.sampled_from(LISTS)))
+        case "team":
+            work = draw(st.none() | st.sampled_from(Teamwork))
+            return replace(step, agent_id="", agents=["agent", "other"], teamwork=work)
+        case "choose":
+            pairs = [(one, draw(st.sampled_from(CONDITIONS))) for one in AGENTS]
+            return replace(step, agent_id="", choose=pairs)
+        case "skill":
+            return replace(step, agent_id="", capability="skill")
         case "signal":
             name, limit = draw(st.sampled_from(SIGNALS)), draw(st.booleans())
             timeout_ms = 20_000 if limit else None

@@ -17,6 +17,9 @@ from tests.unit.ledger import DO, Trouble
 from tests.unit.profiles import examples
 from tests.unit.sagas import transactions
 
+# Tracing lines doubles its time; tests of one thing at a time cover them.
+pytestmark = pytest.mark.no_cover
+
 ALL_WELL = st.just(Mishaps())
 
 

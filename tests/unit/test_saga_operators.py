@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,6 +18,9 @@ from tests.unit.drawn_world import Drawn, DrawnWorld, drawn_worlds
 from tests.unit.laws import check_all
 from tests.unit.operators import ACTS
 from tests.unit.profiles import examples
+
+# Tracing lines doubles its time; tests of one thing at a time cover them.
+pytestmark = pytest.mark.no_cover
 
 WHICH = st.integers(0, 4)
 

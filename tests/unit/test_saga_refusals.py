@@ -155,7 +155,7 @@ def test_a_rewind_over_a_list_is_refused() -> None:
     script.do("each[0]")
     script.do("last", FOR_GOOD)
     text = refusal(script, acts.retry, from_step="each")
-    assert "each was done per item: fork the saga" in text
+    assert "each was done per item or agent: fork the saga" in text
 
 
 def test_a_signal_too_many_is_refused_and_one_told_twice_counts_once() -> None:

@@ -94,7 +94,11 @@ def _turned(view: SagaView, event: SagaEvent) -> SagaView:
 def _retried(view: SagaView, event: SagaEvent) -> SagaView:
     """Go forward again: what failed, or is to be done anew, is as never tried."""
     rewound = view.rewinds
-    sagas = {step.name for step in view.plan.steps if step.saga is not None}
+    sagas = {
+        step.name
+        for step in view.plan.steps
+        if step.saga is not None or step.swarm is not None
+    }
     do = {
         # A saga that was undone is no more to be had: the next round has another.
         # What awaits a signal gets all its time again, as the saga does.

@@ -162,7 +162,9 @@ def _rewind(
         raise _refused(view, "retry", f"the pivot {view.plan.pivot!r} comes after it")
     if mapped := [n for n in touched if n in view.plan.instances]:
         names = ", ".join(mapped)
-        raise _refused(view, "retry", f"{names} was done per item: fork the saga")
+        raise _refused(
+            view, "retry", f"{names} was done per item or agent: fork the saga"
+        )
     settled = view.settled(PhaseStatus.DONE, PhaseStatus.UNKNOWN)
     done = [name for name in settled if name in touched]
     if stuck := [

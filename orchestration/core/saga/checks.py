@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from string import Formatter
 
+from orchestration.core.jsonable import json_fault
 from orchestration.core.saga.model import SagaStep, SagaTransaction
 from orchestration.core.saga.plan import Plan, find_cycle
-from orchestration.core.saga.shape import STEP, TRANSACTION, json_fault, shape_faults
+from orchestration.core.saga.shape import STEP, TRANSACTION, shape_faults
 from orchestration.core.saga.step_checks import NAME, about_step, about_time
 
 __all__ = ["MAX_DEPTH", "MAX_STEPS", "definition_faults"]

@@ -1,4 +1,7 @@
-"""Sagas that are steps of other sagas: what is asked of them, and what they answer."""
+"""Sagas that are steps of other sagas: what is asked of them, and what they answer.
+
+A swarm that is a step is asked for the same, but that nothing of it can be undone.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """An order to the child saga of one step.
+    """An order to the child of one step: a saga, or a swarm.
 
     Attributes:
         again: Of an order to undo that is given once more: what tells it from those
@@ -41,6 +44,7 @@ class Errand:
     child_id: str
     order: Order
     again: str = ""
+    is_swarm: bool = False
 
 
 def orders(view: SagaView) -> tuple[Errand, ...]:
@@ -48,7 +52,8 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
     out = []
     for direction in (Direction.DO, Direction.UNDO):
         for name, phase in view.side(direction).items():
-            child = phase.awaits.get("saga")
+            awaits = phase.awaits
+            child = awaits.get("saga") or awaits.get("swarm")
             if phase.status is not PhaseStatus.AWAITING or child is None:
                 continue
             if view.is_on_hold:
@@ -61,7 +66,8 @@ def orders(view: SagaView) -> tuple[Errand, ...]:
                 order = Order.START
             is_again = order is Order.UNDO and phase.attempt > 1
             again = f"{view.saga_id}:{name}:{phase.attempt}" if is_again else ""
-            out.append(Errand(name, direction, child, order, again))
+            is_swarm = "swarm" in awaits
+            out.append(Errand(name, direction, child, order, again, is_swarm))
     return tuple(out)
 
 

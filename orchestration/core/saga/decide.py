@@ -29,6 +29,7 @@ from orchestration.core.saga.timing import (
     needs_locks,
     probes,
     ready,
+    unrouted,
 )
 from orchestration.core.saga.undoing import (
     chained,
@@ -56,6 +57,7 @@ class Refusal(StrEnum):
     NOT_READY = "it still waits for other steps"
     SETTLED = "it is done already"
     HELD = "another delivery holds it"
+    ANOTHERS = "another agent has been chosen for it"
     NOT_DUE = "its next attempt is not due yet"
 
 
@@ -69,8 +71,8 @@ class Decision:
         lines: Stretches of steps to send, each as a chain; several as a group.
         direction: Whether the lines do or undo.
         probes: Steps whose agents are to be asked what became of them.
-        attends: Whether the saga needs what is not an agent's to do: locks, or a
-            word with its children or its parent.
+        attends: Whether the saga needs what is not an agent's to do: locks, the choice
+            of an agent, or a word with its children or its parent.
         check_at: When somebody should look again if nothing has moved by then.
         is_late: The outcome came too late to count.
     """
@@ -91,7 +93,13 @@ class Decision:
 
 
 def claim(
-    view: SagaView, step: str, direction: Direction, token: str, now: datetime
+    view: SagaView,
+    step: str,
+    direction: Direction,
+    token: str,
+    now: datetime,
+    *,
+    agent_id: str | None = None,
 ) -> NewFact | Refusal:
     """Return the fact that opens the step's next attempt, or why it may not open.
 
@@ -101,6 +109,7 @@ def claim(
         direction: Whether it is to be done, undone or asked about.
         token: Of the delivery that asks.
         now: The database's clock.
+        agent_id: Whom the delivery is for; None: whoever has the step.
     """
     phase = view.phase(step, direction)
     if phase.is_open:
@@ -113,6 +122,8 @@ def claim(
         return Refusal.NOT_DUE
     if step not in ready(view, direction, now):
         return Refusal.NOT_READY
+    if agent_id is not None and agent_id != view.agent_of(step):
+        return Refusal.ANOTHERS
     return NewFact(
         STARTED[direction],
         {
@@ -255,21 +266,27 @@ def _attends(view: SagaView, before: SagaView | None) -> bool:
         return True
     if view.parent is not None and view.state.is_final:
         return before is None or before.state is not view.state
-    awaited = _awaited_sagas(view)
+    lacking = unrouted(view, again=before is None)
+    if lacking and (before is None or not {*lacking} <= {*unrouted(before)}):
+        return True
+    awaited = _awaited_others(view)
     if not awaited:
         return False
     if before is None or before.state is not view.state:
         return True
     is_turned = (before.cause is None) is not (view.cause is None)
-    return is_turned or awaited != _awaited_sagas(before)
+    return is_turned or awaited != _awaited_others(before)
 
 
-def _awaited_sagas(view: SagaView) -> frozenset[tuple[Direction, str]]:
+def _awaited_others(view: SagaView) -> frozenset[tuple[Direction, str]]:
+    """Return the sagas and swarms that steps wait for."""
     return frozenset(
-        (direction, phase.awaits["saga"])
+        (direction, other)
         for direction in (Direction.DO, Direction.UNDO)
         for phase in view.side(direction).values()
-        if phase.status is PhaseStatus.AWAITING and "saga" in phase.awaits
+        if phase.status is PhaseStatus.AWAITING
+        for kind, other in phase.awaits.items()
+        if kind != "signal"
     )
 
 

@@ -19,12 +19,15 @@ class StepReport:
     """How one step stands.
 
     Attributes:
-        status: IDLE, RUNNING, AWAITING (a signal or another saga), WAITING (for its
+        agent_id: Who does it, as it is named or was chosen; several, if it has them.
+        status: IDLE, RUNNING, AWAITING (a signal, a saga, a swarm), WAITING (for its
             next attempt), DONE, SKIPPED, FAILED or UNKNOWN.
         undo_status: The same of its undoing; IDLE if nothing was undone.
         attempts: How often it was tried.
         undo_attempts: How often undoing it was tried.
         error: ``{"type", "message"}`` of its latest failure, or None.
+        awaits: What it waits for while AWAITING: ``{"signal": name}``, ``{"saga": id}``
+            or ``{"swarm": id}``.
     """
 
     name: str
@@ -34,6 +37,7 @@ class StepReport:
     attempts: int
     undo_attempts: int
     error: Mapping[str, Any] | None
+    awaits: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,7 @@ class SagaExecution:
         is_on_hold: Whether an operator paused it, to go on later.
         is_cancelled: Whether it gave up because somebody asked for it.
         parent_id: The saga it is a step of, or None.
-        child_ids: The sagas that its steps wait for, by step.
+        child_ids: The sagas and swarms that its steps wait for, by step.
         result: The overlaid outputs of completed steps.
         version: How many events were folded.
     """
@@ -158,9 +162,9 @@ def _awaited(view: SagaView) -> str | None:
 
 def _children(view: SagaView) -> dict[str, str]:
     return {
-        name: phase.awaits["saga"]
+        name: phase.awaits.get("saga") or phase.awaits["swarm"]
         for name, phase in view.do.items()
-        if "saga" in phase.awaits
+        if "signal" not in phase.awaits and phase.awaits
     }
 
 
@@ -211,10 +215,11 @@ def _report(view: SagaView, name: str) -> StepReport:
     done, undone = view.do_of(name), view.undo_of(name)
     return StepReport(
         name=name,
-        agent_id=view.plan.by_name[name].agent_id,
+        agent_id=view.agent_of(name) or ", ".join(view.plan.by_name[name].agents),
         status=done.status,
         undo_status=undone.status,
         attempts=done.attempt,
         undo_attempts=undone.attempt,
         error=undone.error or done.error,
+        awaits=done.awaits,
     )

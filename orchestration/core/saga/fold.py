@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestration.core.saga.acted import apply_act
+from orchestration.core.saga.data import gathered
 from orchestration.core.saga.events import EventType, SagaEvent
 from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.model import (
@@ -65,6 +66,8 @@ def apply(view: SagaView, event: SagaEvent) -> SagaView:
             return _too_late(view, event, Direction(event.data["direction"]))
         case EventType.STEP_WAITING:
             return _waits(view, event)
+        case EventType.STEP_ROUTED:
+            return _routed(view, event)
         case EventType.STEP_SKIPPED | EventType.STEP_GATHERED:
             return _passed(view, event)
         case EventType.STEP_EXPANDED:
@@ -162,6 +165,16 @@ def _waits(view: SagaView, event: SagaEvent) -> SagaView:
         until=_time(until_ms) if until_ms is not None else None,
     )
     return view.with_phase(event.step, direction, phase)
+
+
+def _routed(view: SagaView, event: SagaEvent) -> SagaView:
+    data = event.data
+    phase = evolve(
+        view.do_of(event.step),
+        agent_id=data["agent_id"],
+        chosen_for=data["for_attempt"],
+    )
+    return view.with_phase(event.step, Direction.DO, phase)
 
 
 def _open_phase(view: SagaView, event: SagaEvent, direction: Direction) -> Phase | None:
@@ -272,8 +285,8 @@ def _passed(view: SagaView, event: SagaEvent) -> SagaView:
     if event.type is EventType.STEP_SKIPPED:
         phase = evolve(phase, status=PhaseStatus.SKIPPED)
     else:
-        outputs = [view.do_of(one).output or {} for one in view.plan.instances[step]]
-        phase = evolve(phase, status=PhaseStatus.DONE, output={step: outputs})
+        output = gathered(view, step)
+        phase = evolve(phase, status=PhaseStatus.DONE, output=output)
     phase = _settled(phase, event)
     return view.with_phase(step, Direction.DO, phase)
 

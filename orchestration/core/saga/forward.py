@@ -1,5 +1,7 @@
 """What happens to a step without an agent: conditions, lists, signals, child sagas.
 
+And swarms, and which of several agents a step is given to by its data.
+
 Each of these is decided from the events alone, by whoever looks at the saga first.
 """
 
@@ -12,7 +14,7 @@ from typing import Any
 from uuid import uuid5
 
 from orchestration.core.conditions import Condition, compile_condition
-from orchestration.core.saga.data import ancestor_outputs, step_input
+from orchestration.core.saga.data import ancestor_outputs, gathered, step_input
 from orchestration.core.saga.events import EventType, NewFact, saga_uuid
 from orchestration.core.saga.model import Direction, SagaStep
 from orchestration.core.saga.timing import whole_ms
@@ -20,14 +22,20 @@ from orchestration.core.saga.undoing import current_wave
 from orchestration.core.saga.view import Phase, PhaseStatus, SagaView
 from orchestration.errors import DataConflict
 
-__all__ = ["MAX_ITEMS", "child_id", "without_agent", "without_agent_undo"]
+__all__ = [
+    "MAX_ITEMS",
+    "child_id",
+    "routed",
+    "without_agent",
+    "without_agent_undo",
+]
 
 MAX_ITEMS = 1_000
 """How many items the list of a mapped step may have."""
 
 
 def child_id(saga_id: str, step: str, round_: int) -> str:
-    """Return the id of the saga that a step runs: one for each round of doing it."""
+    """Return the id of what a step runs, saga or swarm: one for each round of it."""
     return str(uuid5(saga_uuid(saga_id), f"{step}:{round_}"))
 
 
@@ -85,23 +93,65 @@ def _begun(view: SagaView, name: str, phase: Phase, now: datetime) -> NewFact | 
     """Begin, expand, gather or pass over a step; None: it is an agent's after all."""
     step = view.plan.by_name[name]
     told = {"step": name, "attempt": phase.attempt, "round": phase.round}
-    if name in view.plan.instances:
-        return NewFact(EventType.STEP_GATHERED, told)
     try:
+        if name in view.plan.instances:
+            gathered(view, name)
+            return NewFact(EventType.STEP_GATHERED, told)
         data = step_input(view, name, Direction.DO)
     except DataConflict as exc:
         return _failed(told, "DataConflict", str(exc))
+    values = data | {"data": data, "outputs": ancestor_outputs(view, name)}
     if step.when is not None:
-        values = data | {"data": data, "outputs": ancestor_outputs(view, name)}
         holds, problem = _condition(step.when).outcome(values)
         if not holds:
             why = {"when": step.when} | ({"problem": problem} if problem else {})
             return NewFact(EventType.STEP_SKIPPED, told | why)
     if step.map is not None:
         return _expanded(told, step, data)
+    if step.agents:
+        return NewFact(EventType.STEP_EXPANDED, {**told, "count": len(step.agents)})
+    if step.choose and view.lacks_agent(name):
+        return _chosen(told, step, values)
     if step.is_waiting:
         return _waiting(name, Direction.DO, phase, *_awaits(view, step, phase, now))
     return None
+
+
+def _chosen(
+    told: Mapping[str, Any], step: SagaStep, values: Mapping[str, Any]
+) -> NewFact:
+    """Give a step to the first agent whose condition holds, or pass it over."""
+    problems = {}
+    for agent, text in step.choose:
+        holds, problem = _condition(text).outcome(values)
+        if holds:
+            return routed(
+                step.name,
+                attempt=told["attempt"] + 1,
+                round_=told["round"],
+                agent_id=agent,
+                why={"when": text},
+            )
+        if problem:
+            problems[agent] = problem
+    why = {"problem": problems} if problems else {}
+    return NewFact(EventType.STEP_SKIPPED, {**told, **why})
+
+
+def routed(
+    step: str, *, attempt: int, round_: int, agent_id: str, why: Mapping[str, Any]
+) -> NewFact:
+    """Return the fact that an agent was chosen for a step's next attempt.
+
+    Args:
+        step: Name of the step.
+        attempt: The number of that attempt.
+        round_: The round of it.
+        agent_id: Whom.
+        why: What was gone by, for people.
+    """
+    data = {"step": step, "for_attempt": attempt, "round": round_, "agent_id": agent_id}
+    return NewFact(EventType.STEP_ROUTED, data | dict(why))
 
 
 @lru_cache(maxsize=1_024)
@@ -144,7 +194,8 @@ def _awaits(
         return {"signal": step.wait_for}, until
     ends_by = whole_ms(view.deadline)
     until = ends_by if until is None else min(until, ends_by)
-    return {"saga": child_id(view.saga_id, step.name, phase.round)}, until
+    kind = "saga" if step.saga is not None else "swarm"
+    return {kind: child_id(view.saga_id, step.name, phase.round)}, until
 
 
 def _waiting(

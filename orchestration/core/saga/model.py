@@ -18,9 +18,10 @@ from orchestration.core.saga.words import (
     OnCompensationFailure,
     OnFailure,
     SagaState,
+    Teamwork,
     UnknownPolicy,
-    member,
 )
+from orchestration.core.words import member
 
 __all__ = [
     "CELERY_ACTION",
@@ -32,6 +33,7 @@ __all__ = [
     "SagaState",
     "SagaStep",
     "SagaTransaction",
+    "Teamwork",
     "UnknownPolicy",
     "definition_hash",
 ]
@@ -46,12 +48,21 @@ _ACTION_TIMEOUT_MS = 300_000
 class SagaStep:
     """One step of a saga: an action of an agent, and how to undo it.
 
-    A step does one of three things: it has an agent act, it waits for a signal
-    (``wait_for``), or it runs a saga of its own (``saga``).
+    A step does one of four things: it has an agent act, it waits for a signal
+    (``wait_for``), or it runs a saga of its own (``saga``), or a swarm (``swarm``).
+    Its agent is named, or chosen when the step begins (``capability``, ``choose``);
+    with ``agents`` there are several.
 
     Attributes:
         name: Unique in the saga.
         agent_id: Which agent does it; letters, digits, ``_`` and ``-``.
+        agents: Each of these does it, as ``teamwork`` says; with a ``map``, its items
+            are dealt out among them in turn.
+        teamwork: How these agents go about it; None: AT_ONCE.
+        capability: It is done by an agent that has this capability; which one is
+            chosen, and recorded, for each attempt.
+        choose: Pairs of an agent and a condition over the step's data: the first whose
+            condition holds does it; if none does, the step is passed over.
         action: Name of the agent's action; None: the step's name. With ``celery:``
             before it, the name of a Celery task.
         compensation: Name of the agent's action that undoes it.
@@ -71,11 +82,16 @@ class SagaStep:
         map: Key of a list in the step's data: the step is done once per item.
         wait_for: Name of the signal that completes the step.
         saga: The definition of a saga that the step runs.
+        swarm: What makes up a swarm that the step runs.
         metadata: JSON handed to the action as ``context.metadata``.
     """
 
     name: str
     agent_id: str = ""
+    agents: Sequence[str] = field(default=(), kw_only=True)
+    teamwork: Teamwork | str | None = field(default=None, kw_only=True)
+    capability: str | None = field(default=None, kw_only=True)
+    choose: Sequence[Sequence[str]] = field(default=(), kw_only=True)
     action: str | None = field(default=None, kw_only=True)
     compensation: str | None = field(default=None, kw_only=True)
     depends_on: Sequence[str] = field(default=(), kw_only=True)
@@ -95,11 +111,16 @@ class SagaStep:
     map: str | None = field(default=None, kw_only=True)
     wait_for: str | None = field(default=None, kw_only=True)
     saga: SagaTransaction | Mapping[str, Any] | None = field(default=None, kw_only=True)
+    swarm: Mapping[str, Any] | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "depends_on", names_of(self.depends_on))
+        put(self, "agents", names_of(self.agents))
+        put(self, "teamwork", member(Teamwork, self.teamwork))
+        if self.choose and is_list(self.choose):
+            put(self, "choose", tuple(names_of(pair) for pair in self.choose))
         put(self, "on_unknown", member(UnknownPolicy, self.on_unknown))
         if isinstance(self.metadata, Mapping):
             put(self, "metadata", dict(self.metadata))
@@ -110,8 +131,15 @@ class SagaStep:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is done by others than an agent: a signal, or another saga."""
-        return self.wait_for is not None or self.saga is not None
+        """Whether it is done by others than an agent: a signal, a saga, a swarm."""
+        return any(
+            other is not None for other in (self.wait_for, self.saga, self.swarm)
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its agent is not named, but chosen when it begins."""
+        return self.capability is not None or bool(self.choose)
 
     @property
     def can_be_undone(self) -> bool:
@@ -163,8 +191,10 @@ class SagaStep:
         out = _differing(self)
         if out.get("timeout_ms") == _ACTION_TIMEOUT_MS and not self.is_waiting:
             del out["timeout_ms"]
-        if "depends_on" in out:
-            out["depends_on"] = list(self.depends_on)
+        for key in {"depends_on", "agents"} & out.keys():
+            out[key] = list(out[key])
+        if "choose" in out:
+            out["choose"] = [list(pair) for pair in self.choose]
         for key, direction in _POLICIES.items():
             out.pop(key, None)
             if policy := self.policy(direction).to_json():

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from orchestration.core.saga.model import Direction, SagaStep
+from orchestration.core.saga.model import Direction, SagaStep, Teamwork
 
 __all__ = ["MAX_STRETCH", "Plan", "find_cycle"]
 
@@ -26,14 +26,15 @@ class Plan:
 
     Attributes:
         steps: In the definition's order.
-        instances: The steps into which each mapped step has been expanded.
+        instances: The steps into which each step has been expanded that is done per
+            item, or by several agents.
     """
 
     steps: tuple[SagaStep, ...]
     instances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def expanded(self, name: str, count: int) -> Plan:
-        """Return the plan in which a mapped step is done once per item.
+        """Return the plan in which a step is done once per item, or per agent.
 
         ``charge`` becomes ``charge[0]``, ``charge[1]``, ..., with its own place among
         the others; ``charge`` itself comes after them and gathers their outputs.
@@ -41,14 +42,23 @@ class Plan:
         base = self.by_name[name]
         before = self.parents[name]
         names = tuple(f"{name}[{at}]" for at in range(count))
+        agents = base.agents or (base.agent_id,)
+        in_turn = base.teamwork is Teamwork.IN_TURN
         steps: list[SagaStep] = []
         for step in self.steps:
             if step.name == name:
                 action = base.target(Direction.DO)  # whatever the instance's name
                 made = replace(
-                    base, action=action, map=None, when=None, depends_on=before
+                    base, action=action, map=None, when=None, agents=(), teamwork=None
                 )
-                steps += (replace(made, name=one) for one in names)
+                for at, one in enumerate(names):
+                    agent = agents[at % len(agents)]
+                    after = (
+                        (*before, *names[max(0, at - 1) : at]) if in_turn else before
+                    )
+                    steps.append(
+                        replace(made, name=one, agent_id=agent, depends_on=after)
+                    )
                 steps.append(replace(base, depends_on=(*before, *names)))
             else:
                 steps.append(replace(step, depends_on=self.parents[step.name]))
@@ -56,7 +66,7 @@ class Plan:
 
     @cached_property
     def places(self) -> Mapping[str, tuple[str, int]]:
-        """Of each instance of a mapped step: the step, and which item it is for."""
+        """Of each instance of a step: the step, and which item or agent it is for."""
         return {
             one: (name, at)
             for name, names in self.instances.items()
@@ -76,6 +86,11 @@ class Plan:
         names = [step.name for step in self.steps]
         before: list[tuple[str, ...]] = [(), *((name,) for name in names)]
         return dict(zip(names, before, strict=False))
+
+    @cached_property
+    def chosen(self) -> frozenset[str]:
+        """Names of the steps whose agents are chosen by capability."""
+        return frozenset(s.name for s in self.steps if s.capability is not None)
 
     @cached_property
     def children(self) -> Mapping[str, tuple[str, ...]]:
@@ -162,9 +177,11 @@ class Plan:
         return (step.timeout_ms or 0) if step else 0
 
     def is_plain(self, name: str) -> bool:
-        """Whether the step is simply an agent's action."""
+        """Whether the step is simply a named agent's action."""
         step = self.by_name[name]
-        return not (step.is_waiting or step.when or step.map)
+        return not (
+            step.is_waiting or step.when or step.map or step.agents or step.is_open
+        )
 
 
 def find_cycle(parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

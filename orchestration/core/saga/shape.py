@@ -6,15 +6,12 @@ seen. Here is told which fields hold something else, before anybody computes wit
 
 from __future__ import annotations
 
-import math
-import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["POLICY", "STEP", "TRANSACTION", "json_fault", "shape_faults"]
+from orchestration.core.jsonable import is_number, is_whole, shown
 
-_MAX_DEPTH = 50
-_MAX_WHOLE = 2**53 - 1  # JSON's numbers are exact up to here
+__all__ = ["POLICY", "STEP", "TRANSACTION", "shape_faults"]
 
 
 def _is_text(value: object) -> bool:
@@ -25,16 +22,11 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
 
 
-def _is_whole(value: object) -> bool:
-    return (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and abs(value) <= _MAX_WHOLE
+def _is_pairs(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        _is_texts(pair) and len(pair) == 2  # noqa: PLR2004  two make a pair
+        for pair in value
     )
-
-
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _optional(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -45,9 +37,10 @@ _Type = tuple[Callable[[object], bool], str]
 _TEXT: Final[_Type] = _is_text, "give it text"
 _MAYBE_TEXT: Final[_Type] = _optional(_is_text), "give it text, or nothing"
 _TEXTS: Final[_Type] = _is_texts, "give it a list of names"
-_WHOLE: Final[_Type] = _is_whole, "give it a whole number"
-_MAYBE_WHOLE: Final[_Type] = _optional(_is_whole), "give it a whole number, or nothing"
-_NUMBER: Final[_Type] = _is_number, "give it a number"
+_PAIRS: Final[_Type] = _is_pairs, "give it a list of pairs: an agent, a condition"
+_WHOLE: Final[_Type] = is_whole, "give it a whole number"
+_MAYBE_WHOLE: Final[_Type] = _optional(is_whole), "give it a whole number, or nothing"
+_NUMBER: Final[_Type] = is_number, "give it a number"
 _FLAG: Final[_Type] = lambda value: isinstance(value, bool), "give it true or false"
 _LIST: Final[_Type] = lambda value: isinstance(value, list | tuple), "give it a list"
 _OBJECT: Final[_Type] = lambda value: isinstance(value, Mapping), "give it an object"
@@ -67,6 +60,10 @@ POLICY: Final[Mapping[str, _Type]] = {
 STEP: Final[Mapping[str, _Type]] = {
     "name": _TEXT,
     "agent_id": _TEXT,
+    "agents": _TEXTS,
+    "teamwork": _MAYBE_TEXT,
+    "capability": _MAYBE_TEXT,
+    "choose": _PAIRS,
     "action": _MAYBE_TEXT,
     "compensation": _MAYBE_TEXT,
     "depends_on": _TEXTS,
@@ -80,6 +77,7 @@ STEP: Final[Mapping[str, _Type]] = {
     "map": _MAYBE_TEXT,
     "wait_for": _MAYBE_TEXT,
     "saga": _MAYBE_OBJECT,
+    "swarm": _MAYBE_OBJECT,
     "metadata": _OBJECT,
 }
 TRANSACTION: Final[Mapping[str, _Type]] = {
@@ -104,33 +102,7 @@ def shape_faults(types: Mapping[str, _Type], value: object) -> dict[str, str]:
         value: The object that has the fields.
     """
     return {
-        name: f"{name} is {reprlib.repr(held)}: {way_out}"
+        name: f"{name} is {shown(held)}: {way_out}"
         for name, (is_right, way_out) in types.items()
         if not is_right(held := getattr(value, name))
     }
-
-
-def json_fault(value: object, where: str, depth: int = 0) -> str | None:
-    """Return what in ``value`` JSON has no word for, and where; None if nothing."""
-    if depth > _MAX_DEPTH:
-        return f"{where} is nested more than {_MAX_DEPTH} deep: flatten it"
-    inner: list[tuple[str, Any]] = []
-    match value:
-        case None | bool():
-            return None
-        case str():
-            is_json = not any("\ud800" <= letter <= "\udfff" for letter in value)
-        case int() | float():
-            is_json = _is_number(value)
-        case Mapping():
-            inner = [(f"{where}[{key!r}]", item) for key, item in value.items()]
-            is_json = all(isinstance(key, str) for key in value)
-        case list() | tuple():
-            inner = [(f"{where}[{at}]", item) for at, item in enumerate(value)]
-            is_json = True
-        case _:
-            is_json = False
-    if not is_json:
-        return f"{where} is {reprlib.repr(value)}: use what JSON can hold"
-    faults = (json_fault(item, place, depth + 1) for place, item in inner)
-    return next((fault for fault in faults if fault), None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from orchestration.core.conditions import condition_fault
+from orchestration.core.jsonable import json_fault
+from orchestration.core.registry.query import Query, query_faults
 from orchestration.core.saga.model import (
     CELERY_ACTION,
     Direction,
@@ -14,7 +17,8 @@ from orchestration.core.saga.model import (
     SagaStep,
     UnknownPolicy,
 )
-from orchestration.core.saga.shape import POLICY, STEP, json_fault, shape_faults
+from orchestration.core.saga.shape import POLICY, STEP, shape_faults
+from orchestration.core.saga.swarm_telling import swarm_faults
 
 __all__ = ["MAX_MS", "NAME", "about_step", "about_time"]
 
@@ -22,6 +26,8 @@ MAX_MS: Final = 315_360_000_000
 """Ten years, milliseconds: beyond it dates overflow, which nobody means."""
 
 NAME: Final = re.compile(r"[\w-]{1,200}")
+_NAMED: Final = ("name", "action", "compensation", "probe")
+_CHOSEN: Final = ("capability", "choose")
 _MAX_MULTIPLIER = 100  # keeps powers of it finite
 
 
@@ -37,7 +43,7 @@ def about_step(step: SagaStep) -> Iterator[str]:
     yield from misshapen.values()
     if "name" not in misshapen and not NAME.fullmatch(step.name):
         yield f"name {step.name!r}: use letters, digits, '_' and '-'"
-    if "agent_id" not in misshapen:
+    if not misshapen.keys() & {"agent_id", "agents", *_CHOSEN, *_NAMED}:
         yield from _about_agent(step)
     for what in ("action", "compensation", "probe"):
         if getattr(step, what) == "":
@@ -49,10 +55,22 @@ def about_step(step: SagaStep) -> Iterator[str]:
     if step.read_only and step.compensation:
         yield "it is read_only and has a compensation: drop one of them"
     yield from _about_unknown(step)
-    if not misshapen.keys() & {"when", "map", "wait_for", "saga"}:
+    if not misshapen.keys() & {
+        "agent_id",
+        "agents",
+        "teamwork",
+        *_CHOSEN,
+        *_NAMED,
+        "map",
+    }:
+        yield from _about_team(step)
+    if not misshapen.keys() & {"when", "map", "wait_for", "saga", "swarm"}:
         yield from _about_kind(step)
     if "metadata" not in misshapen and (fault := json_fault(step.metadata, "metadata")):
         yield fault
+    if step.swarm is not None and not misshapen.keys() & {"swarm", "metadata", "name"}:
+        fault = json_fault(step.swarm, "swarm")
+        yield from (fault,) if fault else swarm_faults(step)
     yield from _about_policies(step)
 
 
@@ -62,8 +80,35 @@ def _about_agent(step: SagaStep) -> Iterator[str]:
         if not NAME.fullmatch(step.agent_id):
             yield f"agent_id {step.agent_id!r}: use letters, digits, '_' and '-'"
         return
+    if step.agents or step.is_open:
+        return
     if lonely := [t for t in step.targets if not t.startswith(CELERY_ACTION)]:
         yield f"agent_id '' with action {', '.join(lonely)}: name the agent that has it"
+
+
+def _about_team(step: SagaStep) -> Iterator[str]:
+    """Judge by whom it is done, where that is not one agent that is named."""
+    fields = ("agent_id", "agents", *_CHOSEN)
+    if len(given := [what for what in fields if getattr(step, what)]) > 1:
+        yield f"it has {' and '.join(given)}: say in one way who does it"
+    if step.capability is not None:
+        yield from query_faults(Query(capabilities=[step.capability]))
+        if step.action_name.startswith(CELERY_ACTION):
+            yield "it has a capability and calls a Celery task: drop one of them"
+    named = [*step.agents, *(agent for agent, _ in step.choose)]
+    for agent in named:
+        if not NAME.fullmatch(agent):
+            yield f"agent {agent!r}: use letters, digits, '_' and '-'"
+    for agent, count in Counter(named).items():
+        if count > 1:
+            yield f"agent {agent!r} is named {count} times: once is enough"
+    for agent, condition in step.choose:
+        if fault := condition_fault(condition):
+            yield f"the condition of {agent!r}: {fault}"
+    if step.teamwork is not None and not step.agents:
+        yield f"teamwork is {step.teamwork} and it has no agents: name them"
+    if step.teamwork is not None and step.map is not None:
+        yield "it has a map, whose items are dealt out: drop teamwork"
 
 
 def _about_unknown(step: SagaStep) -> Iterator[str]:
@@ -85,10 +130,12 @@ def _about_kind(step: SagaStep) -> Iterator[str]:
         yield "map is empty: name the key of a list in the data, or leave it out"
     if step.wait_for is not None and not NAME.fullmatch(step.wait_for):
         yield f"wait_for {step.wait_for!r}: use letters, digits, '_' and '-'"
-    if step.wait_for is not None and step.saga is not None:
-        yield "it waits for a signal and runs a saga: make two steps of it"
+    kinds = {"waits for a signal": step.wait_for, "runs a saga": step.saga}
+    kinds |= {"runs a swarm": step.swarm}
+    if len(given := [what for what, value in kinds.items() if value is not None]) > 1:
+        yield f"it {' and '.join(given)}: make two steps of it"
     if step.is_waiting:
-        extra = ("agent_id", "action", "compensation", "probe")
+        extra = ("agent_id", "agents", *_CHOSEN, "action", "compensation", "probe")
         if given := [what for what in extra if getattr(step, what)]:
             yield (
                 f"it has {', '.join(given)} and calls no agent: leave that to "
@@ -98,6 +145,10 @@ def _about_kind(step: SagaStep) -> Iterator[str]:
         yield "it waits for one signal and has a map: drop one of them"
     if step.is_pivot and (step.when is not None or step.map is not None):
         yield "it is the pivot and has a condition or a map: a pivot is done once"
+    if step.is_pivot and (step.agents or step.choose):
+        yield "it is the pivot and has several agents: a pivot is done once, by one"
+    if step.is_pivot and step.swarm is not None:
+        yield "it is the pivot and runs a swarm: what that does cannot be decided once"
 
 
 def _about_policies(step: SagaStep) -> Iterator[str]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from orchestration.core.jsonable import json_fault
 from orchestration.core.saga.placeholders import Placeholder, placeholders
-from orchestration.core.saga.shape import json_fault
 from orchestration.core.semver import is_semantic
 
 __all__ = ["ParameterType", "template_faults", "value_fault"]

@@ -20,6 +20,7 @@ __all__ = [
     "needs_locks",
     "probes",
     "ready",
+    "unrouted",
     "wake_at",
     "whole_ms",
 ]
@@ -59,6 +60,30 @@ def ready(view: SagaView, direction: Direction, now: datetime) -> tuple[str, ...
         if steps[name].target(direction) is not None
         and name not in view.plan.instances
         and (name not in side or side[name].is_ready(now))
+        and not (direction is Direction.DO and view.lacks_agent(name))
+    )
+
+
+def unrouted(view: SagaView, *, again: bool = False) -> tuple[str, ...]:
+    """Return the steps for which an agent has to be chosen by capability.
+
+    Args:
+        view: The saga now.
+        again: Also those whose agent was chosen and has not begun yet: it may be gone.
+    """
+    if not view.plan.chosen:
+        return ()
+    if view.state is not SagaState.RUNNING or view.cause is not None:
+        return ()
+    if view.lacks_locks:
+        return ()
+    return tuple(
+        name
+        for name in view.plan.ready(view.satisfied)
+        if name in view.plan.chosen
+        and name not in view.plan.instances
+        and view.do_of(name).status in (PhaseStatus.IDLE, PhaseStatus.WAITING)
+        and (again or view.lacks_agent(name))
     )
 
 
@@ -103,7 +128,11 @@ def check_at(
         now: The database's clock.
         claimed: A step that is being claimed: its lease bounds it from here on.
     """
-    times = [_resend_at(since, now) for since in _awaiting_sagas_since(view)]
+    times = [_resend_at(since, now) for since in _awaiting_others_since(view)]
+    times += (
+        _resend_at(_ready_since(view, name, Direction.DO), now)
+        for name in unrouted(view)
+    )
     if view.state.is_final:  # on hold, its children have to hear of it
         return min(times, default=None) if view.is_on_hold else None
     if (at := wake_at(view, now)) is not None:
@@ -127,12 +156,12 @@ def check_after_claim(
     return check_at(view, now, claimed=(step, direction))
 
 
-def _awaiting_sagas_since(view: SagaView) -> list[datetime]:
+def _awaiting_others_since(view: SagaView) -> list[datetime]:
     return [
         view.paused_at or phase.started_at or view.started_at
         for direction in (Direction.DO, Direction.UNDO)
         for phase in view.side(direction).values()
-        if phase.status is PhaseStatus.AWAITING and "saga" in phase.awaits
+        if phase.status is PhaseStatus.AWAITING and "signal" not in phase.awaits
     ]
 
 
@@ -154,13 +183,14 @@ def wake_at(view: SagaView, now: datetime | None = None) -> datetime | None:
     """
     if view.state.is_final:
         return None
-    phases = [
-        phase
-        for direction in _directions(view)
-        for phase in view.side(direction).values()
+    sides = [view.side(direction) for direction in _directions(view)]
+    phases = [phase for side in sides for phase in side.values()]
+    times = [
+        phase.due_at + _slack(view, name)
+        for side in sides
+        for name, phase in side.items()
+        if phase.status is PhaseStatus.WAITING and phase.due_at is not None
     ]
-    due = [p.due_at for p in phases if p.status is PhaseStatus.WAITING]
-    times = [at + RETRY_SLACK for at in due if at is not None]
     if now is not None:
         times = [at for at in times if at > now]
     if view.state is not SagaState.COMPENSATING and view.cause is None:
@@ -173,6 +203,11 @@ def wake_at(view: SagaView, now: datetime | None = None) -> datetime | None:
         )
         times.append(view.deadline)
     return min(times, default=None)
+
+
+def _slack(view: SagaView, name: str) -> timedelta:
+    """Return how late a due attempt may be: for another agent it has no message yet."""
+    return RETRY_SLACK if view.keeps_agent(name) else timedelta()
 
 
 def _ready_since(view: SagaView, name: str, direction: Direction) -> datetime:
@@ -199,7 +234,7 @@ def is_overdue(view: SagaView, name: str, direction: Direction, now: datetime) -
     The end of a long wait has no message of its own: it is overdue after the slack.
     """
     waits = view.phase(name, direction).status is PhaseStatus.WAITING
-    patience = RETRY_SLACK if waits else RESEND_AFTER
+    patience = _slack(view, name) if waits else RESEND_AFTER
     return _ready_since(view, name, direction) + patience <= now
 
 

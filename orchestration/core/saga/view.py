@@ -22,7 +22,7 @@ class PhaseStatus(StrEnum):
 
     IDLE = "IDLE"
     RUNNING = "RUNNING"
-    AWAITING = "AWAITING"  # a signal, or the end of another saga
+    AWAITING = "AWAITING"  # a signal, or the end of another saga or of a swarm
     WAITING = "WAITING"  # for its next attempt, at ``due_at``
     DONE = "DONE"
     SKIPPED = "SKIPPED"  # by its condition; an undo: by an operator
@@ -36,12 +36,14 @@ class Phase:
 
     Attributes:
         attempt: Number of the latest attempt; 0 before the first. It never goes back.
+        agent_id: The agent that was chosen for it; "" if its agent is named.
+        chosen_for: The number of the attempt for which it was.
         failures: Attempts that failed cleanly, of this round.
         recoveries: Attempts whose outcome was unknown, of this round.
         is_doubtful: An attempt of this round may have taken effect unseen.
         token: The delivery that holds, or held, the latest attempt.
-        awaits: What an AWAITING step waits for: ``{"signal": name}`` or
-            ``{"saga": id}``.
+        awaits: What an AWAITING step waits for: ``{"signal": name}``,
+            ``{"saga": id}`` or ``{"swarm": id}``.
         until: When an AWAITING step gives up.
         is_denied: A person said of an unknown outcome that it did not come about.
         repeats: An undo that has to be done once more when it is through.
@@ -52,6 +54,8 @@ class Phase:
     status: PhaseStatus = PhaseStatus.IDLE
     attempt: int = 0
     round: int = 1
+    agent_id: str = ""
+    chosen_for: int = 0
     failures: int = 0
     recoveries: int = 0
     is_doubtful: bool = False
@@ -205,6 +209,30 @@ class SagaView:
     def undo_of(self, name: str) -> Phase:
         """Return how the step's undoing stands."""
         return self.undo.get(name, _IDLE)
+
+    def agent_of(self, name: str) -> str:
+        """Return the step's agent: the one it names, or that was chosen; else ""."""
+        return self.plan.by_name[name].agent_id or self.do_of(name).agent_id
+
+    def lacks_agent(self, name: str) -> bool:
+        """Whether somebody has yet to choose the agent of the step's next attempt."""
+        if not self.plan.by_name[name].is_open:
+            return False
+        phase = self.do_of(name)
+        if self.keeps_agent(name):
+            return not phase.agent_id
+        return phase.chosen_for <= phase.attempt
+
+    def keeps_agent(self, name: str) -> bool:
+        """Whether the step's next attempt is for the agent of the one before.
+
+        Of one that was chosen by the step's data, which stay; and of one that may have
+        done what only it can undo, or knows by its key.
+        """
+        step = self.plan.by_name.get(name)
+        if step is None or not step.is_open or step.choose:
+            return True  # also of a step that only a message which lied told of
+        return bool(step.compensation) and self.do_of(name).is_doubtful
 
     def side(self, direction: Direction) -> Mapping[str, Phase]:
         """Return the phases of one direction, of steps that were touched."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeVar
 
 __all__ = [
     "CompensationStrategy",
@@ -11,8 +10,8 @@ __all__ = [
     "OnCompensationFailure",
     "OnFailure",
     "SagaState",
+    "Teamwork",
     "UnknownPolicy",
-    "member",
 ]
 
 
@@ -82,6 +81,19 @@ class UnknownPolicy(StrEnum):
         return self in (UnknownPolicy.RETRY, UnknownPolicy.COMPENSATE)
 
 
+class Teamwork(StrEnum):
+    """How the agents of one step go about it.
+
+    AT_ONCE: all at the same time; the step's output has that of each, by agent.
+    MERGED: the same, and their outputs overlaid; a key on which they differ fails the
+    step. IN_TURN: one after the other, each on the outputs of those before.
+    """
+
+    AT_ONCE = "AT_ONCE"
+    MERGED = "MERGED"
+    IN_TURN = "IN_TURN"
+
+
 class OnFailure(StrEnum):
     """Whether a saga that gives up is undone, or halts as it stands: FAILED."""
 
@@ -94,21 +106,3 @@ class OnCompensationFailure(StrEnum):
 
     HALT = "HALT"
     CONTINUE = "CONTINUE"
-
-
-_E = TypeVar("_E", bound=StrEnum)
-
-
-def member(kind: type[_E], value: str | None) -> _E | None:
-    """Return the enum's member of that name; members and plain names are equal.
-
-    Raises:
-        ValueError: There is no such member; the text lists those that there are.
-    """
-    if value is None:
-        return None
-    try:
-        return kind[str(value).upper()]
-    except KeyError:
-        names = ", ".join(kind.__members__)
-        raise ValueError(f"{value!r} is no {kind.__name__}: use {names}") from None
