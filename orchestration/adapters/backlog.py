@@ -38,7 +38,11 @@ class Backlog:
 
     def is_long(self, agent_id: str) -> bool:
         """Whether a message for the agent may well be waiting its turn."""
-        return self._count(queue_of(agent_id, self.announcements)) >= LONG
+        return self.waiting(agent_id) >= LONG
+
+    def waiting(self, agent_id: str) -> int:
+        """Return how many messages wait in the queue that the agent is served from."""
+        return self._count(queue_of(agent_id, self.announcements))
 
     def _count(self, queue: str) -> int:
         at, count = self._counted.get(queue, (float("-inf"), 0))

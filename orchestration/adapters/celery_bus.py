@@ -18,10 +18,13 @@ from kombu.exceptions import OperationalError
 from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.database import DatabaseClock
 from orchestration.adapters.publishing import Publisher, not_taken
+from orchestration.adapters.queues import AMQP_CLASS
 from orchestration.contracts import (
     CHORES,
     CHORES_QUEUE,
     DEFAULT_QUEUE,
+    HEARTBEATS_QUEUE,
+    REGISTRY_HEARTBEAT,
     SAGA_ATTEND,
     STEP_TASKS,
     Hint,
@@ -29,6 +32,8 @@ from orchestration.contracts import (
     pool_queue,
     step_label,
 )
+from orchestration.core.messaging.model import Priority
+from orchestration.core.messaging.priority import STEPS, is_redis, priority_number
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.model import Direction
 from orchestration.core.saga.timing import check_after_claim, whole_ms
@@ -46,9 +51,13 @@ _KILL_AFTER_S = 40
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Return the Celery configuration that producers and workers share."""
     transport: dict[str, Any] = {}
-    if settings.broker_url.startswith("redis"):
-        # Looked through every 10 s rather than every 100: see docs/operations.md.
-        transport = {"visibility_timeout": 300, "unacked_restore_throttle": 1}
+    if is_redis(settings.broker_url):
+        transport = {
+            # Looked through every 10 s rather than every 100: see docs/operations.md.
+            "visibility_timeout": 300,
+            "unacked_restore_throttle": 1,
+            "priority_steps": STEPS,
+        }
         if settings.key_prefix:
             transport["global_keyprefix"] = settings.key_prefix
     return {
@@ -61,7 +70,10 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "result_backend": None,
         "task_default_queue": DEFAULT_QUEUE,
-        "task_routes": {name: {"queue": CHORES_QUEUE} for name in CHORES},
+        "task_routes": {
+            **{name: {"queue": CHORES_QUEUE} for name in CHORES},
+            REGISTRY_HEARTBEAT: {"queue": HEARTBEATS_QUEUE},
+        },
         "task_publish_retry_policy": {
             "max_retries": 5,
             "interval_start": 0.1,
@@ -73,10 +85,20 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def make_producer(settings: Settings) -> Celery:
-    """Return a Celery app that only sends; it hosts no tasks."""
-    app = Celery("orchestration", set_as_current=False)
-    app.conf.update(celery_config(settings))
+def make_producer(settings: Settings, *, confirms: bool = False) -> Celery:
+    """Return a Celery app that only sends; it hosts no tasks.
+
+    Args:
+        settings: Where to.
+        confirms: Whether RabbitMQ is to confirm each message, as Redis always does. A
+            saga's steps go without: what is lost of them is sent again.
+    """
+    app = Celery("orchestration", set_as_current=False, amqp=AMQP_CLASS)
+    config = celery_config(settings)
+    if confirms and not is_redis(settings.broker_url):
+        transport = {**config["broker_transport_options"], "confirm_publish": True}
+        config["broker_transport_options"] = transport
+    app.conf.update(config)
     return app
 
 
@@ -105,15 +127,28 @@ def queue_of(agent_id: str, announcements: Announcements) -> str:
 
 
 class StepSender:
-    """Sends the steps that a decision names."""
+    """Sends the steps that a decision names.
+
+    Args:
+        app: By which it sends.
+        announcements: Who knows where agents are served.
+        clock: The database's time.
+        broker_url: Of the app's broker.
+    """
 
     def __init__(
-        self, app: Celery, announcements: Announcements, clock: DatabaseClock
+        self,
+        app: Celery,
+        announcements: Announcements,
+        clock: DatabaseClock,
+        broker_url: str,
     ) -> None:
         self._app = app
         self._publisher = Publisher(app)
         self._announcements = announcements
         self._clock = clock
+        # How urgent steps are, among the messages of their agents.
+        self._priority = priority_number(Priority.NORMAL, broker_url)
 
     def send(self, decision: Decision) -> None:
         """Send what a decision names.
@@ -199,11 +234,11 @@ class StepSender:
         direction: Direction,
         args: tuple[Hint | None, ...] = (),
     ) -> Signature:
-        definition = view.plan.by_name[name]
+        definition, agent_id = view.plan.by_name[name], view.agent_of(name)
         message = StepMessage(
             saga_id=view.saga_id,
             step=name,
-            agent_id=definition.agent_id,
+            agent_id=agent_id,
             action=definition.target(direction) or "",
             timeout_ms=view.plan.limit_ms(name),
         )
@@ -213,11 +248,12 @@ class StepSender:
             args=args,
             kwargs=message,
             options={
-                "queue": queue_of(definition.agent_id, self._announcements),
+                "queue": queue_of(agent_id, self._announcements),
                 "argsrepr": step_label(
                     view.transaction.name, view.saga_id, name, direction, attempt
                 ),
                 "kwargsrepr": "{}",
+                "priority": self._priority,
                 "time_limit": message["timeout_ms"] / 1_000 + _KILL_AFTER_S,
             },
             app=self._app,

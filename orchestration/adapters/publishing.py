@@ -15,25 +15,39 @@ from functools import cached_property
 from typing import Any, Final
 from uuid import uuid4
 
+from amqp.exceptions import MessageNacked
 from celery import Celery, signals
 from celery.canvas import Signature
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
+from redis.exceptions import ResponseError
 
 from orchestration.errors import TransportError
 
 __all__ = ["Publisher", "not_taken"]
 
 _KEPT: Final = 10  # connections, as in Celery's own pool
+_IF_NOT: Final = "it is on record and is sent again once the broker is back"
+_CONFIRM_S: Final = 10.0
+# The broker is away; or it is there and will not, as one without memory.
+_NOT_TAKEN: Final = (OperationalError, MessageNacked, ResponseError)
+# Options of a link that no task has: they say how the broker is to treat its message.
+_OF_THE_BROKER: Final = ("priority", "delivery_mode")
 _SIGNALS: Final = (signals.before_task_publish, signals.after_task_publish)
 
 
 class Publisher:
-    """Publishes task messages of one Celery app."""
+    """Publishes task messages of one Celery app.
 
-    def __init__(self, app: Celery) -> None:
+    Args:
+        app: Whose broker they go to.
+        if_not: What holds of a message that the broker did not take, for the error.
+    """
+
+    def __init__(self, app: Celery, if_not: str = _IF_NOT) -> None:
         self._app = app
+        self._if_not = if_not
         # Taking one from Celery's pool costs as much as publishing does.
         self._idle: deque[Producer] = deque()
         self._is_closed = False
@@ -52,6 +66,8 @@ class Publisher:
             "serializer": conf.task_serializer,
             "delivery_mode": conf.task_default_delivery_mode,
             "retry_policy": conf.task_publish_retry_policy,
+            # Of a broker that confirms, but has stopped to do so.
+            "confirm_timeout": _CONFIRM_S,
         }
 
     def publish(
@@ -87,8 +103,8 @@ class Publisher:
                 signature.apply_async(args, chain=[*chain], **family)
             else:
                 self._publish(link, args, chain, family)
-        except OperationalError as exc:
-            raise not_taken(f"task {link['task']}", exc) from exc
+        except _NOT_TAKEN as exc:
+            raise not_taken(f"task {link['task']}", exc, self._if_not) from exc
 
     def _publish(
         self,
@@ -100,6 +116,7 @@ class Publisher:
         amqp = self._app.amqp
         options = {**link["options"]}
         queue = amqp.queues[options.pop("queue")]
+        own = {key: options.pop(key) for key in _OF_THE_BROKER if key in options}
         message = amqp.create_task_message(
             options.pop("task_id", None) or str(uuid4()),
             link["task"],
@@ -110,18 +127,23 @@ class Publisher:
             **family,
             **options,
         )
-        if not self._give_at_once(queue, message):
+        if not self._give_at_once(queue, message, own):
             # Celery's pool connects anew and tries several times, and tells in kombu's
             # words if in vain.
             with self._app.producer_pool.acquire(block=True) as producer:
-                self._give(producer, queue, message, retry=True)
+                self._give(producer, queue, message, own, retry=True)
 
-    def _give_at_once(self, queue: Queue, message: Any) -> bool:  # noqa: ANN401
+    def _give_at_once(
+        self,
+        queue: Queue,
+        message: Any,  # noqa: ANN401  Celery's, which has no type
+        own: Mapping[str, Any],
+    ) -> bool:
         """Publish on a connection that is kept; return whether it still is one."""
         kept: Producer | None = None
         try:
             kept = self._take()
-            self._give(kept, queue, message, retry=False)
+            self._give(kept, queue, message, own, retry=False)
         except self._errors:
             if kept is not None:
                 _release(kept)
@@ -138,6 +160,7 @@ class Publisher:
         producer: Producer,
         queue: Queue,
         message: Any,  # noqa: ANN401  Celery's, which has no type
+        own: Mapping[str, Any],
         *,
         retry: bool,
     ) -> None:
@@ -151,8 +174,7 @@ class Publisher:
             headers=message.headers,
             declare=() if is_declared else (queue,),
             retry=retry,
-            **self._settings,
-            **message.properties,
+            **{**self._settings, **message.properties, **own},
         )
 
     def _take(self) -> Producer:
@@ -178,9 +200,7 @@ def _release(producer: Producer) -> None:
         producer.connection.release()
 
 
-def not_taken(what: str, exc: Exception) -> TransportError:
+def not_taken(what: str, exc: Exception, if_not: str = _IF_NOT) -> TransportError:
     """Return the error of a broker that does not take something."""
-    return TransportError(
-        f"the broker did not take {what} ({exc}): "
-        "it is on record and is sent again once the broker is back"
-    )
+    why = str(exc) or type(exc).__name__
+    return TransportError(f"the broker did not take {what} ({why}): {if_not}")

@@ -1,4 +1,4 @@
-"""Tell waiting callers at once that a saga is over; a lost word costs only time.
+"""Tell waiting callers at once that something is over; a lost word costs only time.
 
 Redis publish/subscribe, with a look at Postgres every second beside it: a caller
 learns of the end even if Redis is wiped, restarted or away.
@@ -10,35 +10,50 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
+from typing import Protocol
 
 import redis
 
-from orchestration.adapters.saga_log import SagaLog
 from orchestration.errors import TransportError
 
-__all__ = ["EndWaiter", "Ends"]
+__all__ = ["EndWaiter", "Ends", "Log"]
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 
 
-class Ends:
-    """The channel on which ends of sagas are told."""
+class Log(Protocol):
+    """Where ends are on record."""
 
-    def __init__(self, redis_url: str, key_prefix: str) -> None:
+    def over(self, ids: Sequence[str], /) -> Sequence[str]:
+        """Return which of these are no longer on their way."""
+
+
+class Ends:
+    """The channel on which ends are told.
+
+    Args:
+        redis_url: Where it is.
+        key_prefix: Before its name, to share one server.
+        of: The word for what ends.
+    """
+
+    def __init__(self, redis_url: str, key_prefix: str, of: str = "saga") -> None:
+        self.of = of
         self._redis = redis.Redis.from_url(
             redis_url, socket_timeout=2, socket_connect_timeout=2
         )
-        self.channel = f"{key_prefix}orchestration:saga-ended"
+        self.channel = f"{key_prefix}orchestration:{of}-ended"
 
-    def tell(self, saga_id: str) -> None:
-        """Tell that a saga is over; nobody may be listening, and that is fine."""
+    def tell(self, ended_id: str) -> None:
+        """Tell that one is over; nobody may be listening, and that is fine."""
         try:
-            self._redis.publish(self.channel, saga_id)
+            self._redis.publish(self.channel, ended_id)
         except redis.RedisError as exc:
             # The waiter looks at Postgres anyway.
-            logger.warning("end of saga %s not told: %s", saga_id, exc)
+            logger.warning("end of %s %s not told: %s", self.of, ended_id, exc)
 
     def listen(self) -> redis.client.PubSub:
         """Return a subscription to the channel."""
@@ -54,9 +69,9 @@ class Ends:
 
 
 class EndWaiter:
-    """One thread per process that resolves futures when sagas are over."""
+    """One thread per process that resolves futures when what they are for is over."""
 
-    def __init__(self, log: SagaLog, ends: Ends) -> None:
+    def __init__(self, log: Log, ends: Ends) -> None:
         self._log = log
         self._ends = ends
         self._waiting: dict[str, list[Future[None]]] = {}
@@ -64,29 +79,29 @@ class EndWaiter:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def wait_for(self, saga_id: str) -> Future[None]:
-        """Return a future that is done once the saga is no longer on its way.
+    def wait_for(self, ended_id: str) -> Future[None]:
+        """Return a future that is done once that is no longer on its way.
 
         Who waits no longer cancels it.
         """
         future: Future[None] = Future()
-        future.add_done_callback(lambda future: self._forget(saga_id, future))
+        future.add_done_callback(lambda future: self._forget(ended_id, future))
         with self._lock:
-            self._waiting.setdefault(saga_id, []).append(future)
+            self._waiting.setdefault(ended_id, []).append(future)
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._run, name="saga-ends", daemon=True
+                    target=self._run, name=f"{self._ends.of}-ends", daemon=True
                 )
                 self._thread.start()
         return future
 
-    def _forget(self, saga_id: str, future: Future[None]) -> None:
+    def _forget(self, ended_id: str, future: Future[None]) -> None:
         with self._lock:
-            futures = self._waiting.get(saga_id, [])
+            futures = self._waiting.get(ended_id, [])
             if future in futures:
                 futures.remove(future)
             if not futures:
-                self._waiting.pop(saga_id, None)
+                self._waiting.pop(ended_id, None)
 
     def close(self) -> None:
         """End the thread; who still waits is told that it is in vain."""
@@ -95,15 +110,16 @@ class EndWaiter:
             self._thread.join(timeout=3)
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        for saga_id, futures in waiting.items():
-            closed = f"the message bus was closed; saga {saga_id} goes on without it"
+        for ended_id, futures in waiting.items():
+            what = f"{self._ends.of} {ended_id}"
+            closed = f"the message bus was closed; {what} goes on without it"
             for future in futures:
                 with contextlib.suppress(InvalidStateError):
                     future.set_exception(TransportError(closed))
 
-    def _resolve(self, saga_id: str) -> None:
+    def _resolve(self, ended_id: str) -> None:
         with self._lock:
-            futures = self._waiting.pop(saga_id, [])
+            futures = self._waiting.pop(ended_id, [])
         for future in futures:
             with contextlib.suppress(InvalidStateError):  # its waiter has gone away
                 future.set_result(None)
@@ -121,7 +137,7 @@ class EndWaiter:
                 subscription = None
                 self._closed.wait(0.2)
             except Exception:  # the edge of a thread: all who wait depend on it
-                logger.warning("ends of sagas not heard", exc_info=True)
+                logger.warning("ends of %ss not heard", self._ends.of, exc_info=True)
                 self._closed.wait(0.2)
             if time.monotonic() > looked_at + _LOOK_EVERY_S:
                 looked_at = time.monotonic()
@@ -135,7 +151,7 @@ class EndWaiter:
         if not waiting:
             return
         try:
-            for saga_id in self._log.over(waiting):
-                self._resolve(saga_id)
+            for ended_id in self._log.over(waiting):
+                self._resolve(ended_id)
         except Exception:  # the edge of a thread: it must go on, and say so
-            logger.warning("could not look for ended sagas", exc_info=True)
+            logger.warning("could not look for ended %ss", self._ends.of, exc_info=True)

@@ -64,6 +64,9 @@ class QoS(kombu_redis.QoS):
 
     def catch_up(self) -> None:
         """Acknowledge what was put off."""
+        if self.channel.connection is None or self.channel.connection.client is None:
+            # The connection broke and was given up: what was put off comes again.
+            self._put_off.clear()
         if self._put_off:
             with self.pipe_or_acquire() as pipe:
                 pipe.execute()

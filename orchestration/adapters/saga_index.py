@@ -10,7 +10,8 @@ from typing import Any
 
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
-from orchestration.core.saga.words import SagaState, member
+from orchestration.core.saga.words import SagaState
+from orchestration.core.words import member
 
 __all__ = ["DeadLetter", "DueLetter", "Notice", "SagaIndex", "SagaSummary"]
 

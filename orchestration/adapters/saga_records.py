@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from eventstore import canonical_bytes
+from orchestration.core.messaging.listening import current_message
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
 from orchestration.core.saga.model import (
     Direction,
@@ -44,25 +45,55 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Because:
-    """Which task recorded a fact, so that the tree of tasks can be rebuilt."""
+    """Which task recorded a fact, so that the tree of tasks can be rebuilt.
+
+    Attributes:
+        message_id: The message that was being handled, if it was one of an agent's.
+        conversation: That message's correlation id.
+    """
 
     task_id: str | None = None
     parent_id: str | None = None
     root_id: str | None = None
     actor: str = ""
+    message_id: str | None = None
+    conversation: str | None = None
+
+    @classmethod
+    def here(cls, actor: str) -> Self:
+        """Return the message that is being handled here as the cause, if there is one.
+
+        Args:
+            actor: Who acts.
+        """
+        message = current_message()
+        if message is None:
+            return cls(actor=actor)
+        return cls(
+            actor=actor,
+            message_id=message.message_id,
+            conversation=message.correlation_id,
+        )
 
     @cached_property
     def causation(self) -> str | None:
-        """The task's id as the event's causation; None unless it is a UUID."""
+        """The message's or the task's id as the event's; None unless it is a UUID."""
+        cause = self.message_id or self.task_id
         try:
-            return str(UUID(self.task_id)) if self.task_id else None
+            return str(UUID(cause)) if cause else None
         except ValueError:
             return None
 
     @cached_property
     def metadata(self) -> bytes:
         """The ids as the event's metadata."""
-        ids = {"task": self.task_id, "parent": self.parent_id, "root": self.root_id}
+        ids = {
+            "task": self.task_id,
+            "parent": self.parent_id,
+            "root": self.root_id,
+            "message": self.message_id,
+            "conversation": self.conversation,
+        }
         return canonical_bytes({key: value for key, value in ids.items() if value})
 
 

@@ -38,24 +38,27 @@ SELECT pool, worker, name
 FROM orch.announcement
 WHERE worker <> %s
     AND pool = ANY (%s)
-    AND kind IN ('agent', 'action')
+    AND kind IN ('agent', 'action', 'listener', 'handler', 'source', 'fitness')
     AND is_up
     AND last_seen > clock_timestamp() - make_interval(secs => %s)
 
 -- name: known
--- The pool of every agent and action; the one announced last counts.
-SELECT DISTINCT ON (name) name, pool
+-- The pool of every agent, action, listener, and of what swarms work with; the one announced last counts.
+SELECT DISTINCT ON (name)
+    name, pool,
+    last_seen > clock_timestamp() - interval '1 day' AS heard_lately,
+    clock_timestamp() AS now
 FROM orch.announcement
-WHERE kind IN ('agent', 'action')
+WHERE kind IN ('agent', 'action', 'listener', 'handler', 'source', 'fitness')
 ORDER BY name, last_seen DESC
 
 -- name: offline
--- Which of these agents no live worker hosts.
+-- Which of these agents, or of what swarms work with, no live worker hosts.
 SELECT wanted.agent_id
 FROM unnest(%s::text[]) AS wanted (agent_id)
 WHERE NOT EXISTS (
     SELECT FROM orch.announcement AS a
-    WHERE a.kind = 'agent'
+    WHERE a.kind IN ('agent', 'handler', 'source', 'fitness')
         AND a.name = wanted.agent_id
         AND a.is_up
         AND a.last_seen > clock_timestamp() - make_interval(secs => %s)
