@@ -91,7 +91,7 @@ class SagaDesk:
         """Leave the effect of a step whose undoing failed; of its saga's too."""
         act = partial(acts.skip, who=who, step=step)
         self._leave_child(saga_id, who, act, step=step, by_hand=False)
-        return self.act(saga_id, act, Because(actor=who.by))
+        return self.act(saga_id, act, Because.here(who.by))
 
     def resolve(
         self,
@@ -108,7 +108,7 @@ class SagaDesk:
             acts.resolve, who=who, step=step, happened=happened, output=output
         )
         self._leave_child(saga_id, who, act, step=step, by_hand=True)
-        return self.act(saga_id, act, Because(actor=who.by))
+        return self.act(saga_id, act, Because.here(who.by))
 
     def replay(
         self, saga_id: str, who: Who, *, from_step: str | None = None
@@ -160,7 +160,7 @@ class SagaDesk:
             forked_from=saga_id,
             told=who.told,
         )
-        self.door.begin(start, Because(actor=who.by))
+        self.door.begin(start, Because.here(who.by))
         return new_id
 
     def _leave_child(
@@ -204,7 +204,7 @@ class SagaDesk:
         return self.act(
             saga_id,
             lambda view, now: act(view, now, who, **options),
-            Because(actor=who.by),
+            Because.here(who.by),
         )
 
 

@@ -24,6 +24,7 @@ from orchestration.core.saga.outcomes import (
     idempotency_key,
 )
 from orchestration.core.saga.view import SagaView
+from orchestration.engine.error_text import told_error
 from orchestration.engine.limits import RealTime, timed_out
 from orchestration.engine.payload import as_recorded
 from orchestration.engine.ports import Clock
@@ -42,7 +43,6 @@ __all__ = ["Ended", "Finder", "Work", "WorkConnection", "perform"]
 
 logger = logging.getLogger(__name__)
 
-_MESSAGE_LIMIT = 2_000
 _REAL_TIME: Final = RealTime()
 
 
@@ -129,7 +129,7 @@ def perform(
     definition = view.plan.by_name[step]
     limit_s = view.plan.limit_ms(step) / 1_000
     try:
-        action = _hosted(definition, direction, find)
+        action = _hosted(view.agent_of(step), definition, direction, find)
         data = _copied(step_input(view, step, direction))
         context = _context(view, step, direction, held, work)
         with time.limit(step, limit_s):
@@ -138,28 +138,28 @@ def perform(
                 output = time.wait(output, step, limit_s)
         return _checked(step, output, max_output_bytes)
     except StepTimedOut as exc:
-        return Ended(Lost(_error(exc), timed_out=True), exc)
+        return Ended(Lost(told_error(exc), timed_out=True), exc)
     except RetryLater as exc:
-        return Ended(Failed(_error(exc), retry_in_ms=exc.retry_in_ms), exc)
+        return Ended(Failed(told_error(exc), retry_in_ms=exc.retry_in_ms), exc)
     except (NonRetryable, DataConflict) as exc:
-        return Ended(Failed(_error(exc), retryable=False), exc)
+        return Ended(Failed(told_error(exc), retryable=False), exc)
     except (OutcomeUnknown, ConnectionError, TimeoutError) as exc:
-        return Ended(Lost(_error(exc)), exc)
+        return Ended(Lost(told_error(exc)), exc)
     except asyncio.CancelledError as exc:  # no Exception: it would end the process
         unknown = OutcomeUnknown(f"step {step!r} was cancelled from within")
         unknown.__cause__ = exc
-        return Ended(Lost(_error(unknown)), unknown)
+        return Ended(Lost(told_error(unknown)), unknown)
     except Exception as exc:  # noqa: BLE001  the edge: an action may raise anything
-        return Ended(Failed(_error(exc)), exc)
+        return Ended(Failed(told_error(exc)), exc)
 
 
-def _hosted(definition: SagaStep, direction: Direction, find: Finder) -> Action:
+def _hosted(
+    agent_id: str, definition: SagaStep, direction: Direction, find: Finder
+) -> Action:
     target = definition.target(direction) or ""
-    action = find(definition.agent_id, target)
+    action = find(agent_id, target)
     if action is None:  # the message named another than the saga's definition
-        raise LookupError(
-            f"agent {definition.agent_id!r} has no action {target!r} in this worker"
-        )
+        raise LookupError(f"agent {agent_id!r} has no action {target!r} in this worker")
     return action
 
 
@@ -229,14 +229,4 @@ def _checked(step: str, output: object, max_bytes: int) -> Ended:
     else:
         problem = f"returned {type(output).__name__}: return a dict of JSON, or None"
     unknown = OutcomeUnknown(f"step {step!r} {problem}")
-    return Ended(Lost(_error(unknown)), unknown)
-
-
-def _error(exc: Exception) -> dict[str, str]:
-    try:
-        text = str(exc)[:_MESSAGE_LIMIT]
-    except Exception:  # noqa: BLE001  the edge: an action may raise anything
-        text = "(its text cannot be read)"
-    # What an event cannot hold: bytes of odd file names, and NUL.
-    text = text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-    return {"type": type(exc).__name__, "message": text}
+    return Ended(Lost(told_error(unknown)), unknown)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 # Between an action's end and its record lies one round trip, or a short outage.
 _GRACE_S = 2.0
+
+# A message may be here before what it follows is recorded: it is sent meanwhile.
+_NOT_YET_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,20 @@ class _Claimant:
             self.because,
         )
 
+    def ask_in_time(
+        self, lease: Lease, fact: NewFact, hint: Hint, *, read_after: int | None
+    ) -> Answer:
+        """Ask until the saga stands where the hint says, for a quarter of a second."""
+        answer = self.ask(lease, fact, hint, read_after=read_after)
+        for wait_s in _NOT_YET_S:
+            stands_at = answer.events[-1].version if answer.events else 0
+            is_early = answer.status is Status.CONFLICT and stands_at < hint["version"]
+            if not is_early:
+                break
+            time.sleep(wait_s)
+            answer = self.ask(lease, fact, hint, read_after=read_after)
+        return answer
+
 
 def open_attempt(
     recorder: Recorder,
@@ -112,7 +130,7 @@ def open_attempt(
     if hint is None:
         events = recorder.log.read(saga_id).events
     else:
-        found = _by_hint(claimant, saga_id, step, direction, hint, token)
+        found = _by_hint(claimant, message, direction, hint, token)
         if not isinstance(found, tuple):
             return found
         events = found
@@ -124,7 +142,8 @@ def open_attempt(
             # It was recorded, and only the log's answer was lost on its way.
             return Claimed(view, mine)
         now = recorder.now()
-        fact = claim(view, step, direction, token, now)
+        agent_id = _chosen(view, message)
+        fact = claim(view, step, direction, token, now, agent_id=agent_id)
         if isinstance(fact, Refusal):
             return fact
         lease = Lease(saga_id, step, direction, fact.data["attempt"], token)
@@ -146,14 +165,14 @@ def open_attempt(
 
 def _by_hint(
     claimant: _Claimant,
-    saga_id: str,
-    step: str,
+    message: StepMessage,
     direction: Direction,
     hint: Hint,
     token: str,
 ) -> Claimed | Refusal | Busy | tuple[SagaEvent, ...]:
     """Claim a first attempt unseen; the events, if the hint was true no longer."""
     recorder = claimant.recorder
+    saga_id, step = message["saga_id"], message["step"]
     guess = NewFact(
         STARTED[direction], {"step": step, "attempt": 1, "round": 1, "token": token}
     )
@@ -163,7 +182,7 @@ def _by_hint(
         known = None
     read_after = known.version if known else 0
     is_known = known is not None and known.version == hint["version"]
-    answer = claimant.ask(
+    answer = claimant.ask_in_time(
         lease, guess, hint, read_after=None if is_known else read_after
     )
     if answer.status is Status.BUSY:
@@ -173,10 +192,21 @@ def _by_hint(
     seen = answer.events[:-1]  # the last is the claim itself
     before = _applied(known, seen) if known else folded(saga_id, seen)
     claimed = Claimed(_after(before, guess, answer), lease)
-    if isinstance(claim(before, step, direction, token, recorder.now()), Refusal):
+    agent_id, now = _chosen(before, message), recorder.now()
+    fact = claim(before, step, direction, token, now, agent_id=agent_id)
+    if isinstance(fact, Refusal):
         _take_back(claimant, claimed)
         return Refusal.NOT_READY
     return claimed
+
+
+def _chosen(view: SagaView, message: StepMessage) -> str | None:
+    """Return whom a message is for, if its step's agent is chosen and may change.
+
+    The message of a named agent may say what it likes; the definition counts.
+    """
+    step = view.plan.by_name.get(message["step"])
+    return message["agent_id"] if step is not None and step.is_open else None
 
 
 def _applied(view: SagaView, events: Iterable[SagaEvent]) -> SagaView:
@@ -236,11 +266,13 @@ def close_attempt(
     *,
     change: LeaseChange = LeaseChange.DROP,
     connection: Connection | None = None,
+    ahead: Callable[[Decision], None] | None = None,
 ) -> Decision:
     """Record how an attempt ended and what follows from it.
 
     An outcome is never dropped: if the attempt is not open any more it is recorded
-    as late, also of a saga that is over. Nothing is sent here.
+    as late, also of a saga that is over. Nothing is sent here, but by ``ahead``: it is
+    called once, with what is about to be recorded, which may still come otherwise.
     """
     lease, view = claimed.lease, claimed.view
     with_lease: LeaseChange | None = change
@@ -263,6 +295,9 @@ def close_attempt(
             if connection is not None:  # its work does not count, what is told does
                 connection.rollback()
                 connection = None
+        elif ahead is not None:
+            ahead(decision)
+            ahead = None
         answer, recorded = recorder.record(
             view,
             decision,

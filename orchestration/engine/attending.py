@@ -1,4 +1,4 @@
-"""What a saga needs that no agent does: its locks, its children, its parent."""
+"""What a saga needs that no agent does: locks, a choice of agents, its children."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from orchestration.core.saga.decide import Decision, advance, record, settle
 from orchestration.core.saga.events import EventType, NewFact
 from orchestration.core.saga.evolve import evolve
 from orchestration.core.saga.fold import fold
-from orchestration.core.saga.model import SagaState
+from orchestration.core.saga.forward import routed
+from orchestration.core.saga.model import Direction, SagaState
 from orchestration.core.saga.outcomes import Failed, Outcome
-from orchestration.core.saga.timing import needs_locks, whole_ms
+from orchestration.core.saga.timing import needs_locks, unrouted, whole_ms
 from orchestration.core.saga.view import Parent, SagaView
 from orchestration.engine.acting import SagaDesk
+from orchestration.engine.ports import Chooser, Swarms
 from orchestration.errors import (
     DataConflict,
     InvalidSaga,
@@ -40,12 +42,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attendant:
-    """Looks after sagas that wait for locks or for other sagas.
+    """Looks after sagas that wait for locks, for an agent, or for others.
 
     Everything here may be done any number of times, by anybody, at the same time.
+
+    Attributes:
+        chooser: Who chooses agents by capability; None: such steps wait.
+        swarms: Who runs swarms; None: a step that runs one fails.
     """
 
     desk: SagaDesk
+    chooser: Chooser | None = None
+    swarms: Swarms | None = None
 
     def attend(self, saga_id: str, because: Because) -> None:
         """Do what the saga needs now; if that moves it on, send what follows."""
@@ -55,15 +63,62 @@ class Attendant:
             while needs_locks(view) and not self._take_locks(view, because):
                 view = recorder.log.view(saga_id)
             return
+        for name in unrouted(view, again=True):
+            self._choose(view, name, because)
         for errand in orders(view):
-            child = self._run(view, errand, because)
-            outcome = (
-                child
-                if isinstance(child, Failed)
-                else answer_of(child, errand.direction)
-            )
+            outcome = self._outcome(view, errand, because)
             if outcome is not None:
                 self._settle(saga_id, errand, outcome, because)
+
+    def _outcome(
+        self, view: SagaView, errand: Errand, because: Because
+    ) -> Outcome | None:
+        """Carry out one order; return what became of the step by that, if anything."""
+        if errand.is_swarm:
+            if self.swarms is None:
+                error = {"type": "NoSwarms", "message": "nobody here runs swarms"}
+                return Failed(error, retryable=False)
+            return self.swarms.attend(view, errand, because)
+        child = self._run(view, errand, because)
+        return (
+            child if isinstance(child, Failed) else answer_of(child, errand.direction)
+        )
+
+    def _choose(self, view: SagaView, name: str, because: Because) -> None:
+        """Choose who makes a step's next attempt, if somebody is there for it.
+
+        Whoever was chosen and has not begun is left to it, unless gone.
+        """
+        step, chooser = view.plan.by_name[name], self.chooser
+        phase = view.do_of(name)
+        if chooser is None or step.capability is None:
+            return
+        is_chosen = not view.lacks_agent(name)
+        if is_chosen and (view.keeps_agent(name) or chooser.is_live(phase.agent_id)):
+            return
+        target = step.target(Direction.DO) or ""
+        agent = chooser.choose(step.capability, target, other_than=phase.agent_id)
+        if agent is None:
+            what = f"an agent with capability {step.capability} and action {target}"
+            self.desk.recorder.log.note_waiting(view.saga_id, what)
+            return
+
+        def tell(seen: SagaView, now: datetime) -> Decision:
+            known = seen.do_of(name)
+            if name not in unrouted(seen, again=True) or known != phase:
+                return Decision(view=seen)
+            why = {"capability": step.capability}
+            fact = routed(
+                name,
+                attempt=known.attempt + 1,
+                round_=known.round,
+                agent_id=agent,
+                why=why,
+            )
+            following = advance(record(seen, fact, now), now, before=seen)
+            return evolve(following, facts=(fact, *following.facts))
+
+        self.desk.act(view.saga_id, tell, because)
 
     def _take_locks(self, view: SagaView, because: Because) -> bool:
         """Take a saga's locks or wait in line; False if it has moved meanwhile."""
@@ -153,7 +208,7 @@ class Attendant:
 
         def tell(view: SagaView, now: datetime) -> Decision:
             phase = view.phase(errand.step, errand.direction)
-            if not phase.is_open or phase.awaits.get("saga") != errand.child_id:
+            if not phase.is_open or errand.child_id not in phase.awaits.values():
                 return Decision(view=view)
             return settle(
                 view,

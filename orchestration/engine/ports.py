@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from orchestration.adapters.saga_records import Answer, Because, Record, Start
+from orchestration.core.saga.children import Errand
 from orchestration.core.saga.decide import Decision
 from orchestration.core.saga.events import NewFact
+from orchestration.core.saga.outcomes import Outcome
 from orchestration.core.saga.view import SagaView
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["Clock", "Ends", "Log", "Metrics", "Sender"]
+__all__ = ["Chooser", "Clock", "Ends", "Log", "Metrics", "Sender", "Swarms"]
 
 
 class Clock(Protocol):
@@ -78,6 +80,39 @@ class Sender(Protocol):
 
         Raises:
             TransportError: It was not taken; the sweep sends it again.
+        """
+
+
+class Chooser(Protocol):
+    """Who knows which agents there are, and how they do."""
+
+    def choose(
+        self, capability: str, action: str, *, other_than: str = ""
+    ) -> str | None:
+        """Return an agent that has a capability and the action, and can act now.
+
+        Args:
+            capability: Its name; with a version behind, as ``name@>=1.2``.
+            action: What it is to do.
+            other_than: An agent to be taken only if there is no other.
+
+        Returns:
+            The agent's id; None if there is none now.
+        """
+
+    def is_live(self, agent_id: str) -> bool:
+        """Return whether an agent can act now."""
+
+
+class Swarms(Protocol):
+    """Who runs the swarms that are steps of sagas."""
+
+    def attend(
+        self, view: SagaView, errand: Errand, because: Because
+    ) -> Outcome | None:
+        """Carry out one order; return how the swarm ended, None: it is still at it.
+
+        Each may be given any number of times: the swarm is begun once.
         """
 
 

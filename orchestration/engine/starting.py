@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eventstore import NotCanonical
 from orchestration.adapters.saga_records import Because, Start
 from orchestration.core.saga.checks import definition_faults
 from orchestration.core.saga.decide import Decision, advance
 from orchestration.core.saga.locks import lock_names
-from orchestration.core.saga.model import CELERY_ACTION, SagaTransaction
+from orchestration.core.saga.model import CELERY_ACTION, SagaStep, SagaTransaction
+from orchestration.core.saga.swarm_telling import swarm_of
 from orchestration.core.saga.view import SagaView
+from orchestration.core.swarm.providers import Provided, announced_name
 from orchestration.engine.payload import checked_payload
 from orchestration.engine.recording import Recorder, folded
 from orchestration.errors import InvalidSaga, TooManySagas, UnknownAgent
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-__all__ = ["Backpressure", "Hosts", "SagaDoor"]
+__all__ = ["ANY_AGENT", "Backpressure", "Hosts", "SagaDoor"]
+
+ANY_AGENT: Final = "*"
+"""In place of an agent's id: whoever has the action."""
 
 _COUNT_EVERY_S = 1.0
 
@@ -32,7 +37,10 @@ class Hosts(Protocol):
     """Who knows what workers host."""
 
     def unknown(self, wanted: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """Return which (agent, action) no worker has ever announced."""
+        """Return which (agent, action) no worker has ever announced.
+
+        An agent ``*`` stands for any.
+        """
 
 
 @dataclass(slots=True)
@@ -162,12 +170,32 @@ class SagaDoor:
 def _wanted(transaction: SagaTransaction) -> Iterator[tuple[str, str]]:
     """Yield agent and action of every call, those of sagas within included."""
     for step in transaction.steps:
+        if step.swarm is not None:
+            yield from _wanted_by_swarm(step)
         for target in step.targets:
             is_task = target.startswith(CELERY_ACTION)
-            yield ("" if is_task else step.agent_id), target
+            yield from ((agent, target) for agent in (("",) if is_task else _who(step)))
         if isinstance(step.saga, Mapping):
             saga: Mapping[str, Any] = step.saga
             yield from _wanted(SagaTransaction.from_json(saga, transaction_id=""))
+
+
+def _wanted_by_swarm(step: SagaStep) -> Iterator[tuple[str, str]]:
+    """Yield what the swarm of a step cannot do without, as it is announced."""
+    task = swarm_of(step)
+    needed = [(Provided.HANDLER, task.handler_name)]
+    if task.needs_source:
+        needed.append((Provided.SOURCE, task.source_name))
+    for kind, name in needed:
+        owner, _, what = announced_name(kind, name or "").partition("/")
+        yield owner, what
+
+
+def _who(step: SagaStep) -> tuple[str, ...]:
+    """Return everybody who may come to do a step."""
+    if step.capability is not None:
+        return (ANY_AGENT,)
+    return tuple(step.agents) or tuple(a for a, _ in step.choose) or (step.agent_id,)
 
 
 def _sentence(agent: str, action: str) -> str:
@@ -176,7 +204,13 @@ def _sentence(agent: str, action: str) -> str:
             f"no worker has the task {action.removeprefix(CELERY_ACTION)!r}: start "
             "`celery -A tasks worker -I` with the module that defines it"
         )
+    if agent.startswith("@"):
+        return (
+            f"no worker hosts {agent[1:]} {action!r}: start "
+            "`celery -A tasks worker -I` with the module that defines it"
+        )
+    whose = "any agent" if agent == ANY_AGENT else f"agent {agent!r}"
     return (
-        f"no worker hosts action {action!r} of agent {agent!r}: start "
+        f"no worker hosts action {action!r} of {whose}: start "
         "`celery -A tasks worker -I` with the module that defines it"
     )

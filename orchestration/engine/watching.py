@@ -111,7 +111,7 @@ class Sweeper:
         def is_lost(name: str, direction: Direction) -> bool:
             if queues is None or must_be_lost(view, name, direction, now):
                 return True
-            return not queues.is_long(view.plan.by_name[name].agent_id)
+            return not queues.is_long(view.agent_of(name))
 
         return evolve(
             decision,

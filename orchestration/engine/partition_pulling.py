@@ -1,0 +1,236 @@
+"""What an agent does in its turn: take a partition, work on it, record what came of it.
+
+There is no barrier and nobody waits: each agent asks for the next partition as soon as
+it is done with one. Who records a partition first has done it, whatever became of its
+lease; who comes second is told so, and the swarm counts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Final
+
+from orchestration.adapters.partition_records import Answer, Claim, Held, Settling
+from orchestration.adapters.saga_records import Because
+from orchestration.core.swarm.partitions.colony import Plan
+from orchestration.core.swarm.partitions.facts import How, committed, failed, repeated
+from orchestration.core.swarm.providers import PartitionHandler, PartitionResult
+from orchestration.engine.error_text import told_error
+from orchestration.engine.limits import RealTime
+from orchestration.engine.partition_desk import PartitionDesk
+from orchestration.engine.partition_handlers import handler_of
+from orchestration.engine.partition_rows import checked_result, partition_of
+from orchestration.errors import NonRetryable, RetryLater, TransportError
+
+__all__ = ["Puller"]
+
+logger = logging.getLogger(__name__)
+_SLICE_S: Final = 0.1
+"""No agent begins another partition in a turn that has lasted so long."""
+
+_GRACE_MS: Final = 1_000
+_NOT_HOSTED_MS: Final = 1_000
+_PLANS: Final = 64
+_TIME: Final = RealTime()
+
+
+@dataclass(slots=True)
+class _Worked:
+    """What came of one attempt; ``error`` if it came to nothing."""
+
+    busy_ms: float
+    result: PartitionResult | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Puller:
+    """Has agents take their turns in this process.
+
+    Attributes:
+        worker: Returns this process's name, for the events.
+        max_payload_bytes: Limit of one result.
+    """
+
+    desk: PartitionDesk
+    worker: Callable[[], str]
+    max_payload_bytes: int
+    _plans: dict[str, Plan] = field(default_factory=dict)
+
+    def pull(self, swarm_id: str, agent: int, turn: int, because: Because) -> str:
+        """Have an agent take its turn; return what became of it, for people."""
+        plan = self._plan(swarm_id)
+        handler = handler_of(plan.task.handler_name or "")
+        until = time.monotonic() + _SLICE_S
+        done = 0
+        while True:
+            claim = self._claim(plan, agent, turn)
+            if claim.answer is not Answer.LEASED:
+                return self._rest(plan, claim, done, because)
+            held = Held(claim.partition, claim.attempt, agent)
+            turn = claim.turn
+            if handler is None:
+                return self._hand_back(plan, held, turn)
+            worked = self._work(plan, held, handler)
+            left, is_due = self._settle(plan, held, claim, worked, because)
+            done += 1
+            if is_due or left == 0:
+                self._tick(plan)
+            if left == 0:
+                return f"{done} done, none left"
+            if done >= plan.turn_size or time.monotonic() >= until:
+                self._send_turn(plan, agent, turn)
+                return f"{done} done"
+
+    def _claim(self, plan: Plan, agent: int, turn: int) -> Claim:
+        desk = self.desk
+        lease_ms = desk.lease_ms
+        return desk.queue.claim(
+            plan.swarm_id, agent, turn, lease_ms=lease_ms, grace_ms=_GRACE_MS
+        )
+
+    def _rest(self, plan: Plan, claim: Claim, done: int, because: Because) -> str:
+        """End a turn in which there is nothing more to take."""
+        match claim.answer:
+            case Answer.ABSENT if self.desk.swarms.over([plan.swarm_id]):
+                pass  # and its queue was lost since
+            case Answer.ABSENT | Answer.LATE:
+                self.desk.tick(plan.swarm_id, because)
+            case _:
+                pass
+        return f"{done} done, then {claim.answer}"
+
+    def _hand_back(self, plan: Plan, held: Held, turn: int) -> str:
+        """Give back what this worker cannot do: of a rolling deploy."""
+        what = f"handler {plan.task.handler_name!r} in a worker of its pool"
+        self.desk.swarms.note_waiting(plan.swarm_id, what)
+        self.desk.queue.settle(
+            plan.swarm_id, held, Settling.BACK, wait_ms=_NOT_HOSTED_MS
+        )
+        self._send_turn(plan, held.agent, turn, wait_ms=_NOT_HOSTED_MS)
+        return f"not hosted here: {what}"
+
+    def _work(self, plan: Plan, held: Held, handler: PartitionHandler) -> _Worked:
+        """Have the handler work on a partition, within its time."""
+        task = plan.task
+        name = f"partition {held.partition} of swarm {plan.swarm_id}"
+        limit_s = task.partition_timeout_ms / 1_000
+        begin = time.perf_counter()
+        result: PartitionResult | None = None
+        error: Exception | None = None
+        with self._alive(plan, held, limit_s):
+            try:
+                with _TIME.limit(name, limit_s):
+                    partition = partition_of(plan, held)
+                    output = handler(partition, dict(task.metadata))
+                    if isawaitable(output):
+                        output = _TIME.wait(output, name, limit_s)
+                result = checked_result(output, partition, self.max_payload_bytes)
+            except Exception as exc:  # noqa: BLE001  the edge: it may raise anything
+                error = exc
+        busy_ms = round((time.perf_counter() - begin) * 1_000, 3)
+        return _Worked(busy_ms, result, error)
+
+    @contextmanager
+    def _alive(self, plan: Plan, held: Held, limit_s: float) -> Iterator[None]:
+        """Keep a lease alive while the block runs, within the attempt's time."""
+        lease_ms, ended = self.desk.lease_ms, threading.Event()
+        give_up_at = time.monotonic() + limit_s
+
+        def renew() -> None:
+            while not ended.wait(lease_ms / 3_000):
+                if time.monotonic() > give_up_at:
+                    return
+                try:
+                    if not self.desk.queue.renew(plan.swarm_id, held, lease_ms):
+                        return
+                except TransportError:
+                    logger.warning("partition %s: lease not renewed", held.partition)
+
+        # Most attempts are over before the first renewal is due.
+        timer = threading.Timer(lease_ms / 3_000, renew)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            timer.cancel()
+
+    def _settle(
+        self, plan: Plan, held: Held, claim: Claim, worked: _Worked, because: Because
+    ) -> tuple[int, bool]:
+        """Record how an attempt has ended, then let the queue know.
+
+        Returns:
+            How many partitions are left, and whether a tick is due.
+        """
+        timing = {"busy_ms": worked.busy_ms, "worker": self.worker()}
+        p, agent, attempt = held.partition, held.agent, held.attempt
+        wait_ms: int | None = None
+        if worked.result is not None:
+            fact = committed(p, agent, attempt, worked.result, timing)
+        else:
+            error = worked.error or RuntimeError("it came to nothing")
+            wait_ms = _wait_ms(plan, claim, error)
+            fact = failed(
+                p,
+                agent,
+                attempt,
+                how=How.FAILED,
+                error=told_error(error),
+                retry_in_ms=wait_ms,
+                timing=timing,
+            )
+        recorded = self.desk.record(plan.swarm_id, [fact], because)
+        if recorded is None:
+            return 0, False
+        if not recorded[0] and worked.result is not None:
+            again = repeated(p, agent, attempt)
+            self.desk.record(plan.swarm_id, [again], because)
+        is_over = worked.result is not None or wait_ms is None
+        return self.desk.queue.settle(
+            plan.swarm_id,
+            held,
+            Settling.OVER if is_over else Settling.RETRY,
+            wait_ms=wait_ms or 0,
+            tick_every=plan.tick_every,
+        )
+
+    def _plan(self, swarm_id: str) -> Plan:
+        plan = self._plans.get(swarm_id)
+        if plan is None:
+            view = self.desk.swarms.view(swarm_id)
+            plan = Plan.of(swarm_id, view.spec)
+            while len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)), None)
+            self._plans[swarm_id] = plan
+        return plan
+
+    def _tick(self, plan: Plan) -> None:
+        try:
+            self.desk.sender.tick(plan)
+        except TransportError:
+            logger.warning("swarm %s: tick not sent yet", plan.swarm_id)
+
+    def _send_turn(self, plan: Plan, agent: int, turn: int, wait_ms: int = 0) -> None:
+        try:
+            self.desk.sender.turn(plan, agent, turn, wait_ms=wait_ms)
+        except TransportError:
+            logger.warning("swarm %s: turn of %s not sent yet", plan.swarm_id, agent)
+
+
+def _wait_ms(plan: Plan, claim: Claim, error: Exception) -> int | None:
+    """Return how long a partition waits after a failure; None: for ever."""
+    wait_ms = plan.retry_in_ms(claim.failures + 1)
+    if isinstance(error, NonRetryable) or wait_ms is None:
+        return None
+    if isinstance(error, RetryLater) and error.retry_in_ms is not None:
+        return error.retry_in_ms
+    return wait_ms
