@@ -1,4 +1,4 @@
-"""What a worker hosts: agents and their actions.
+"""What a worker hosts: agents and their actions, and what swarms work with.
 
     from orchestration.agents import ActionContext, Agent
 
@@ -7,6 +7,14 @@
     @collector.action("collect_data")
     def collect(data: dict, context: ActionContext) -> dict:
         return {"readings": 12}
+
+    @collector.on_message
+    def answer(message: Message, context: MessageContext) -> dict:
+        return {"asked": message.payload["question"]}
+
+    @partition_handler("readings")
+    def sum_up(partition: Partition, metadata: dict) -> PartitionResult:
+        return PartitionResult(rows=len(partition.rows), value=sum(partition.rows))
 
 ``celery -A tasks worker -I myapp.agents`` imports the module and hosts the agent.
 """
@@ -18,8 +26,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from orchestration.core.messaging.listening import (
+    MAX_TIMEOUT_MS,
+    MESSAGE_LISTENER,
+    Listener,
+    MessageContext,
+    MessageHandler,
+    event_listener,
+    takes_context,
+)
+from orchestration.core.messaging.model import Message
+from orchestration.core.messaging.topics import check_pattern
+from orchestration.core.swarm.providers import (
+    Partition,
+    PartitionResult,
+    Provider,
+    data_source,
+    fitness,
+    partition_handler,
+)
 from orchestration.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,13 +56,21 @@ __all__ = [
     "Action",
     "ActionContext",
     "Agent",
+    "Message",
+    "MessageContext",
+    "Partition",
+    "PartitionResult",
+    "data_source",
     "find_agent",
+    "fitness",
     "hosted_agents",
+    "partition_handler",
     "pool_hash",
 ]
 
 Action = Callable[[dict[str, Any], "ActionContext"], Any]
 _F = TypeVar("_F", bound=Action)
+_H = TypeVar("_H", bound=MessageHandler)
 _ID = re.compile(r"[\w-]+")
 _HOSTED: dict[str, Agent] = {}
 
@@ -105,6 +140,7 @@ class Agent:
         self.max_per_s = max_per_s
         self.metadata = dict(metadata or {})
         self._actions: dict[str, Action] = {}
+        self._listeners: dict[str, Listener] = {}
         _HOSTED[agent_id] = self
 
     def action(self, name: str | None = None) -> Callable[[_F], _F]:
@@ -130,6 +166,94 @@ class Agent:
             return function
 
         return register
+
+    @overload
+    def on_message(self, function: _H) -> _H: ...
+
+    @overload
+    def on_message(
+        self, *, timeout_ms: int = ..., max_attempts: int = ...
+    ) -> Callable[[_H], _H]: ...
+
+    def on_message(
+        self,
+        function: _H | None = None,
+        *,
+        timeout_ms: int = 30_000,
+        max_attempts: int = 3,
+    ) -> _H | Callable[[_H], _H]:
+        """Have the decorated function take the messages that the agent is sent.
+
+        It takes ``(message)`` or ``(message, context)`` and may be ``async def``. What
+        it returns, JSON or None, answers a REQUEST. It may run more than once for one
+        ``message_id``.
+
+        Args:
+            function: What is decorated, without parentheses.
+            timeout_ms: How long it may take, at most four minutes; what takes longer
+                is a saga's.
+            max_attempts: So many attempts are made at most, except at a REQUEST:
+                there the caller is told at once.
+
+        Raises:
+            ConfigurationError: The agent has such a function already, or a number is
+                out of bounds.
+        """
+
+        def register(function: _H) -> _H:
+            self._listen(MESSAGE_LISTENER, function, timeout_ms, max_attempts)
+            return function
+
+        return register if function is None else register(function)
+
+    def on_event(
+        self, pattern: str, *, timeout_ms: int = 30_000, max_attempts: int = 3
+    ) -> Callable[[_H], _H]:
+        """Have the decorated function take what is published to these topics.
+
+        Args:
+            pattern: A topic; ``*`` stands for one of its words, ``#`` for any number.
+            timeout_ms: As for ``on_message``.
+            max_attempts: As for ``on_message``.
+
+        Raises:
+            ConfigurationError: The agent listens to that pattern already, or a number
+                is out of bounds.
+            InvalidTopic: It is no pattern.
+        """
+        listener = event_listener(check_pattern(pattern))
+
+        def register(function: _H) -> _H:
+            self._listen(listener, function, timeout_ms, max_attempts)
+            return function
+
+        return register
+
+    def _listen(
+        self, name: str, function: MessageHandler, timeout_ms: int, max_attempts: int
+    ) -> None:
+        if name in self._listeners:
+            raise ConfigurationError(
+                f"agent {self.agent_id!r} has two functions for {name!r}"
+            )
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS or max_attempts < 1:
+            raise ConfigurationError(
+                f"agent {self.agent_id!r}, {name!r}: timeout_ms is {timeout_ms}, "
+                f"max_attempts {max_attempts}: use 1 to {MAX_TIMEOUT_MS}, and 1 or "
+                "more; what takes longer is a step of a saga"
+            )
+        self._listeners[name] = Listener(
+            function, takes_context(function), timeout_ms, max_attempts
+        )
+
+    @property
+    def listeners(self) -> tuple[str, ...]:
+        """Names of what takes its messages: ``@message``, ``@event:orders.*``."""
+        return tuple(sorted(self._listeners))
+
+    def listener(self, name: str) -> Listener | None:
+        """Return what takes its messages, by one of those names, or None."""
+        return self._listeners.get(name)
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -213,7 +337,12 @@ def hosted_agents() -> tuple[Agent, ...]:
     return tuple(_HOSTED[key] for key in sorted(_HOSTED))
 
 
-def pool_hash(agents: Sequence[Agent]) -> str:
+def pool_hash(agents: Sequence[Agent], provided: Sequence[Provider] = ()) -> str:
     """Return one hash of what a pool's agents can do, to compare workers by."""
-    lines = sorted(f"{a.agent_id}:{','.join(a.actions)}" for a in agents)
+    lines = sorted(
+        (
+            *(f"{a.agent_id}:{','.join((*a.actions, *a.listeners))}" for a in agents),
+            *(one.announced_as for one in provided),
+        )
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,9 +1,10 @@
-"""The connection owner: what every front door shares in one process.
+"""The connection owner, and messages between agents.
 
     bus = MessageBus()          # settings from the environment
     await bus.initialize()
+    reply = await bus.request(message, timeout_ms=500)
 
-Its messaging (requests, topics, dead letters) comes with the routing components.
+docs/messages.md tells what holds of messages.
 """
 
 from __future__ import annotations
@@ -11,31 +12,43 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from orchestration.adapters.announcements import Announcements
 from orchestration.adapters.celery_bus import StepSender, make_producer
 from orchestration.adapters.database import Database
+from orchestration.adapters.dead_messages import DeadMessages
+from orchestration.adapters.message_sender import MessageSender
 from orchestration.adapters.push import Ends, EndWaiter
+from orchestration.adapters.replies import ReplyInbox
+from orchestration.adapters.route_log import RouteLog
 from orchestration.adapters.saga_index import SagaIndex
 from orchestration.adapters.saga_log import SagaLog
 from orchestration.adapters.schedules import Schedules
 from orchestration.adapters.schema import check_schema
+from orchestration.adapters.topic_channel import TopicChannel
+from orchestration.core.messaging.model import Message, MessageType, Priority
 from orchestration.engine.acting import SagaDesk
+from orchestration.engine.burying import LetterDesk
+from orchestration.engine.messaging import MessageDesk
+from orchestration.engine.partition_side import PartitionSide
 from orchestration.engine.recording import Recorder, Rules
+from orchestration.engine.registry_client import RegistryClient
 from orchestration.engine.scheduling import Scheduler
 from orchestration.engine.starting import Backpressure, SagaDoor
+from orchestration.engine.swarm_side import SwarmSide
 from orchestration.errors import ConfigurationError
-from orchestration.metrics import saga_metrics
+from orchestration.messaging import Messaging
+from orchestration.metrics import registry_metrics, saga_metrics
+from orchestration.opening import Opened
 from orchestration.settings import Settings, warn_about_kafka
 
-__all__ = ["MessageBus"]
+__all__ = ["Message", "MessageBus", "MessageType", "Priority"]
 
 _KAFKA_KEYS = ("bootstrap_servers", "bootstrap.servers", "kafka_bootstrap_servers")
 
 
-class MessageBus:
+class MessageBus(Messaging, Opened):
     """Owns a process's connections to broker, database and Redis.
 
     Args:
@@ -56,6 +69,10 @@ class MessageBus:
         self._sender: StepSender | None = None
         self._ends: Ends | None = None
         self._waiter: EndWaiter | None = None
+        self._registry: RegistryClient | None = None
+        self._messages: MessageDesk | None = None
+        self._swarms: SwarmSide | None = None
+        self._partitions: PartitionSide | None = None
 
     async def initialize(self) -> None:
         """Connect and check the database's schema; a second call does nothing.
@@ -72,17 +89,20 @@ class MessageBus:
         if self._db is not None:
             await asyncio.to_thread(self.disconnect)
 
-    async def __aenter__(self) -> Self:
-        await self.initialize()
-        return self
+    @property
+    def messages(self) -> MessageDesk:
+        """Where messages go out and answers come in, for code that blocks."""
+        if self._messages is None:
+            raise _not_connected()
+        return self._messages
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
+    @property
+    def letters(self) -> LetterDesk:
+        """Where dead letters are looked after, for code that blocks."""
+        desk = self.messages
+        return LetterDesk(DeadMessages(self._connected), desk.sender, desk.clock)
+
+    # --- what the other front doors share
 
     @property
     def sagas(self) -> SagaLog:
@@ -110,6 +130,44 @@ class MessageBus:
     def announcements(self) -> Announcements:
         """What workers say that they host."""
         return Announcements(self._connected, self.settings.announce_interval_s)
+
+    @property
+    def route_log(self) -> RouteLog:
+        """Where routing decisions are on record."""
+        return RouteLog(self._connected)
+
+    @property
+    def registry(self) -> RegistryClient:
+        """This process's part in the registry of agents; who uses it starts it."""
+        db = self._connected
+        with self._opening:
+            if self._registry is None:
+                metrics = registry_metrics()
+                self._registry = RegistryClient(db, self.settings, metrics)
+            return self._registry
+
+    @property
+    def swarms(self) -> SwarmSide:
+        """This process's part in swarms; who uses it opens it."""
+        db = self._connected
+        with self._opening:
+            if self._swarms is None:
+                app = make_producer(self.settings)
+                self._swarms = SwarmSide.open(
+                    app, db, self.announcements, self.settings
+                )
+            return self._swarms
+
+    @property
+    def partitions(self) -> PartitionSide:
+        """This process's part in swarms that share out partitions."""
+        db, swarms = self._connected, self.swarms
+        with self._opening:
+            if self._partitions is None:
+                app = make_producer(self.settings)
+                given = (app, db, self.announcements, self.settings)
+                self._partitions = PartitionSide.open(*given, swarms.log, swarms.ends)
+            return self._partitions
 
     @property
     def _connected(self) -> Database:
@@ -148,7 +206,9 @@ class MessageBus:
             raise
         log = SagaLog(db)
         announcements = Announcements(db, settings.announce_interval_s)
-        self._sender = StepSender(make_producer(settings), announcements, db.clock)
+        self._sender = StepSender(
+            make_producer(settings), announcements, db.clock, settings.broker_url
+        )
         self._ends = Ends(settings.redis_url, settings.key_prefix)
         self._waiter = EndWaiter(log, self._ends)
         recorder = Recorder(
@@ -166,9 +226,28 @@ class MessageBus:
             Backpressure(SagaIndex(db).count_open, settings.max_open_sagas),
         )
         self._desk = SagaDesk(recorder, door)
+        self._messages = MessageDesk(
+            sender=MessageSender(make_producer(settings, confirms=True), announcements),
+            announcements=announcements,
+            inbox=ReplyInbox(settings.redis_url, settings.key_prefix),
+            topics=TopicChannel(settings.redis_url, settings.key_prefix),
+            clock=db.clock,
+            max_payload_bytes=settings.max_payload_bytes,
+        )
         self._db = db
 
     def _disconnect(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
+            self._registry = None
+        if self._partitions is not None:
+            self._partitions.close()
+            self._partitions = None
+        if self._swarms is not None:
+            self._swarms.close()
+            self._swarms = None
+        if self._messages is not None:
+            self._messages.close()
         if self._waiter is not None:
             self._waiter.close()
         if self._ends is not None:
@@ -178,6 +257,7 @@ class MessageBus:
         if self._db is not None:
             self._db.close()
         self._db = self._desk = self._sender = self._ends = self._waiter = None
+        self._messages = None
 
 
 def _not_connected() -> ConfigurationError:

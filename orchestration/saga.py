@@ -13,8 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from orchestration.adapters.saga_index import DeadLetter, SagaSummary
 from orchestration.adapters.schedules import SagaSchedule
@@ -31,6 +30,7 @@ from orchestration.core.saga.model import (
     UnknownPolicy,
 )
 from orchestration.message_bus import MessageBus
+from orchestration.opening import Opened
 from orchestration.saga_client import HistoryEvent, SagaClient
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-class SagaOrchestrator:
+class SagaOrchestrator(Opened):
     """Starts sagas, waits for them, tells how they stand, and acts upon them.
 
     Every method but ``wait`` and ``execute`` is ``SagaClient``'s of the same name, run
@@ -76,18 +76,6 @@ class SagaOrchestrator:
     async def close(self) -> None:
         """Let go of what this object opened; a shared bus stays open."""
         await asyncio.to_thread(self._client.close)
-
-    async def __aenter__(self) -> Self:
-        await self.initialize()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def start(
         self,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
-from orchestration.core.saga.acts import Who
 from orchestration.core.saga.execution import SagaExecution, execution_of
+from orchestration.engine.asking import who
 from orchestration.message_bus import MessageBus
 
-__all__ = ["SagaActs", "who"]
+__all__ = ["SagaActs"]
 
 
 class SagaActs:
@@ -155,15 +152,3 @@ class SagaActs:
         return self._bus.saga_desk.fork(
             saga_id, who(by, why), initial_data=initial_data, new_id=transaction_id
         )
-
-
-def who(by: str, why: str) -> Who:
-    """Return who acts: by default the user of this process."""
-    return Who(by or f"{_user()}@{socket.gethostname()}", why)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid {os.getuid()}"

@@ -114,7 +114,7 @@ class SagaClient(SagaActs):
     ) -> bool:
         """Do as ``start`` and return whether the saga began now, not earlier."""
         begun = Start(transaction=transaction, initial_data=dict(initial_data or {}))
-        because = Because(actor="producer")
+        because = Because.here("producer")
         return self._bus.saga_desk.door.begin(begun, because, connection=connection)
 
     def execute(
@@ -294,6 +294,6 @@ class SagaClient(SagaActs):
         """Name agents that the saga could use now and that no live worker hosts."""
         if view.state.is_final:
             return None
-        wanted = {step.agent_id for step in view.plan.steps if step.agent_id}
+        wanted = {view.agent_of(step.name) for step in view.plan.steps} - {""}
         offline = self._bus.announcements.offline(wanted)
         return f"a worker that hosts {', '.join(offline)}" if offline else None

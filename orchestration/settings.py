@@ -25,6 +25,8 @@ _URLS = {
     "broker_url": "CELERY_BROKER_URL",
     "redis_url": "REDIS_URL",
     "failure_webhook": "ORCHESTRATION_FAILURE_WEBHOOK",
+    "registry_secrets": "ORCHESTRATION_REGISTRY_SECRETS",
+    "peers": "ORCHESTRATION_PEERS",
 }
 
 
@@ -61,8 +63,8 @@ class Settings(BaseSettings):
     """Settings of every process; each is an environment variable of its name.
 
     The three URLs are ``DATABASE_URL``, ``CELERY_BROKER_URL`` and ``REDIS_URL``; the
-    rest begins with ``ORCHESTRATION_``. These three and the webhook's may be files,
-    named by the variable with ``_FILE`` behind.
+    rest begins with ``ORCHESTRATION_``. These three, the webhook and the registry's
+    secrets and the peers may be files, named by the variable with ``_FILE`` behind.
 
     Attributes:
         database_url: Postgres: events and side tables.
@@ -78,6 +80,8 @@ class Settings(BaseSettings):
             refused.
         saga_retention_days: After how many days a finished saga leaves the lists; its
             events stay.
+        dead_message_retention_days: After how many days a message that could not be
+            delivered is forgotten, settled or not; its events stay.
         letter_retry_s: After which wait a failed undo is tried again, seconds;
             doubled each time, at most a day.
         letter_max_tries: How often that is done before it is left to a person.
@@ -86,6 +90,60 @@ class Settings(BaseSettings):
         failure_webhook: URL to which the same is posted as JSON; a user and a
             password in it are sent as basic authentication.
         templates_dir: The folder of saga templates.
+        routes_file: A TOML or JSON file of routing rules and static routes, which
+            routers begin with; empty: none.
+        location: Region or cluster that this process runs in, for routing rules that
+            ask for the nearest agents.
+        route_record_rate: Share of routing decisions that are recorded as events, 0.0
+            to 1.0.
+        route_rate_per_s: How many messages a router sends to one agent, per second;
+            0: no limit.
+        route_rate_burst: How many of these at once, after a pause.
+        route_max_attempts: At how many agents a router tries a request.
+        route_cache_ttl_s: How long a router goes by a set of candidates, seconds.
+        route_affinity_idle_s: How long a conversation that is silent stays with its
+            agent, seconds.
+        route_slow_start_s: How long an agent that is new, or back after failures,
+            gets less than its share, seconds.
+        route_ejection_failures: So many failures in a row eject an agent.
+        route_ejection_s: For how long the first time, seconds.
+        route_max_ejected_share: The share of candidates that may be ejected at once.
+        route_retry_share: Of a router's requests, how many may be sent once more.
+        max_swarm_agents: How many agents one swarm may have.
+        swarm_still_s: After how long without a move a swarm is sent again, seconds.
+        swarm_snapshot_s: How often the state of a swarm that moves is kept in Postgres,
+            seconds; so much work is done again when Redis was lost.
+        field_tick_s: How long a tick lasts in which a hundredth of what runs have
+            learned of their work evaporates, seconds.
+        max_agents: How many agents may be registered at once.
+        registry_secrets: What registration tokens are signed with, separated by
+            commas; the first is the newest. Empty: nobody needs a token.
+        region: What this region is called; empty: there are no others.
+        peers: Other regions, ``name=URL`` of their databases, separated by spaces.
+        peer_timeout_s: How long one of them is waited for at once, seconds.
+        peer_stale_s: Silence of a region after which its agents are DEGRADED at best,
+            seconds.
+        peer_lost_s: Silence after which they are INACTIVE, seconds.
+        heartbeat_interval_s: How often workers send heartbeats of the agents that they
+            host, seconds.
+        late_intervals: More intervals of silence make an agent DEGRADED.
+        inactive_intervals: Intervals of silence that make it INACTIVE.
+        decommission_after_s: Silence that deregisters it, seconds.
+        decommission_intervals: Intervals that it has for that, should they be longer.
+        late_factor: What is left of the health of one that is late.
+        slow_ms: Response time up to which speed costs no health, milliseconds.
+        busy_cpu: Cpu usage up to which room costs no health.
+        active_health: Health below which an agent is DEGRADED.
+        sla_factor: What is left of an agent's health by each promise that it breaks.
+        sla_misses: Times in a row that a promise is missed until it is broken.
+        sla_meets: Times in a row that it is met until it is kept again.
+        sla_margin: Share by which it must be met for that.
+        sla_half_life_s: After which time availability weighs half, seconds.
+        sla_least_watched_s: For how long an agent is watched before its availability
+            is judged, seconds.
+        protect_share: Share of agents whose silence at once is not believed.
+        protect_least: As long as fewer are silent, they are believed.
+        protect_hold_s: How long silence is not believed at most, seconds.
     """
 
     model_config = SettingsConfigDict(
@@ -102,6 +160,7 @@ class Settings(BaseSettings):
     db_pool_size: int = Field(default=4, gt=0)
     max_open_sagas: int = Field(default=100_000, gt=0)
     saga_retention_days: float = Field(default=90.0, gt=0)
+    dead_message_retention_days: float = Field(default=30.0, gt=0)
     letter_retry_s: float = Field(default=300.0, gt=0)
     letter_max_tries: int = Field(default=5, ge=0)
     failure_task: str = ""
@@ -109,8 +168,50 @@ class Settings(BaseSettings):
         default="", validation_alias="ORCHESTRATION_FAILURE_WEBHOOK"
     )
     templates_dir: str = "sagas"
+    routes_file: str = ""
+    location: str = ""
+    route_record_rate: float = Field(default=0.0, ge=0, le=1)
+    route_rate_per_s: float = Field(default=0.0, ge=0)
+    route_rate_burst: int = Field(default=10, ge=1)
+    route_max_attempts: int = Field(default=3, ge=1)
+    route_cache_ttl_s: float = Field(default=30.0, gt=0)
+    route_affinity_idle_s: float = Field(default=1_800.0, gt=0)
+    route_slow_start_s: float = Field(default=30.0, ge=0)
+    route_ejection_failures: int = Field(default=5, ge=1)
+    route_ejection_s: float = Field(default=10.0, gt=0, le=300)
+    route_max_ejected_share: float = Field(default=0.5, ge=0, le=1)
+    route_retry_share: float = Field(default=0.1, ge=0, le=1)
     max_swarm_agents: int = Field(default=1_000, gt=0)
+    swarm_still_s: float = Field(default=5.0, gt=0)
+    swarm_snapshot_s: float = Field(default=2.0, gt=0)
+    field_tick_s: float = Field(default=3_600.0, ge=0.01)
     max_agents: int = Field(default=10_000, gt=0)
+    registry_secrets: str = Field(
+        default="", validation_alias="ORCHESTRATION_REGISTRY_SECRETS"
+    )
+    region: str = ""
+    peers: str = Field(default="", validation_alias="ORCHESTRATION_PEERS")
+    peer_timeout_s: float = Field(default=3.0, gt=0)
+    peer_stale_s: float = Field(default=30.0, gt=0)
+    peer_lost_s: float = Field(default=300.0, gt=0)
+    heartbeat_interval_s: float = Field(default=30.0, gt=0)
+    late_intervals: float = Field(default=2.0, gt=0)
+    inactive_intervals: float = Field(default=4.0, gt=0)
+    decommission_after_s: float = Field(default=300.0, gt=0)
+    decommission_intervals: float = Field(default=5.0, gt=0)
+    late_factor: float = Field(default=0.5, ge=0, le=1)
+    slow_ms: float = Field(default=2_000.0, gt=0)
+    busy_cpu: float = Field(default=0.7, ge=0, le=1)
+    active_health: float = Field(default=0.8, ge=0, le=1)
+    sla_factor: float = Field(default=0.85, ge=0, le=1)
+    sla_misses: int = Field(default=3, gt=0)
+    sla_meets: int = Field(default=3, gt=0)
+    sla_margin: float = Field(default=0.1, ge=0, lt=1)
+    sla_half_life_s: float = Field(default=3_600.0, gt=0)
+    sla_least_watched_s: float = Field(default=300.0, ge=0)
+    protect_share: float = Field(default=0.3, ge=0, le=1)
+    protect_least: int = Field(default=10, ge=0)
+    protect_hold_s: float = Field(default=300.0, ge=0)
     enable_event_sourcing: bool = Field(
         default=True, validation_alias="ENABLE_EVENT_SOURCING"
     )

@@ -24,6 +24,8 @@ def worker_config() -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
+        # What `-P prefork`, the default, stands for.
+        "worker_pool": "tasks.pool:Prefork",
         # A late acknowledgement that is lost brings the message back: harmless too.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_soft_shutdown_timeout": 0.0,

@@ -19,7 +19,7 @@ from celery.worker import state
 
 __all__ = ["FetchAhead", "Pace"]
 
-_LOOK_EVERY_S: Final = 0.5
+_LOOK_EVERY_S: Final = 0.1
 _QUICK_S: Final = 0.1
 """Mean time from one task of a process to its next; with less, the tasks are short."""
 

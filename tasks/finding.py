@@ -15,6 +15,7 @@ from orchestration.agents import Action, ActionContext, find_agent
 from orchestration.core.saga.model import CELERY_ACTION
 from orchestration.errors import NonRetryable, OutcomeUnknown, RetryLater
 from tasks.celery_app import app
+from tasks.figures import counted
 
 __all__ = ["call_through", "find_action", "limit_of"]
 
@@ -39,7 +40,8 @@ def _found(agent_id: str, action: str) -> Action | None:
         task = app.tasks.get(action.removeprefix(CELERY_ACTION))
         return None if task is None else _as_action(task)
     agent = find_agent(agent_id)
-    return None if agent is None else agent.find(action)
+    own = None if agent is None else agent.find(action)
+    return None if own is None else counted(agent_id, own)
 
 
 def limit_of(agent_id: str) -> AgentLimit | None:

@@ -7,6 +7,8 @@ task may be delivered any number of times; the claim lets one delivery act.
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import Task
@@ -47,6 +49,8 @@ logger = logging.getLogger(__name__)
 # A longer wait than this is a due time in Postgres, not a message with a delay:
 # brokers hold such messages in a worker's memory, and give them out twice.
 _SHORT_WAIT_S = 5.0
+
+_SOON_S = 0.1
 
 
 @app.task(name=SAGA_START, bind=True, max_retries=None)
@@ -105,6 +109,41 @@ def probe(self: Task, hint: Hint | None = None, **message: Any) -> str:  # noqa:
     return _attempt(self, hint, cast(StepMessage, message), Direction.PROBE)
 
 
+@dataclass(slots=True)
+class _Ahead:
+    """Sends a chain's next link while the outcome that it follows is being recorded.
+
+    The way of a message takes longer than the record, so a saga spares one of the two
+    at each step. Nothing rests on it: the link's step is claimed from what is recorded,
+    and its message is a hint that can be of a version which never comes.
+    """
+
+    task: Task
+    rt: Runtime
+    direction: Direction
+    version: int = -1
+    sent_at_s: float = 0.0
+
+    def send(self, decision: Decision) -> None:
+        """Send the link, if a link is all that follows from what is to be recorded."""
+        if not _is_carried_by_chain(self.task, decision, self.direction):
+            return
+        if _pass_on(self.task, self.rt, decision):
+            self.version = decision.view.version
+            self.sent_at_s = time.monotonic()
+
+    def is_right(self, decision: Decision) -> bool:
+        """Tell whether what was sent is of what was recorded, and not long before it.
+
+        The receiver of a message waits for the record of what it follows, but not long.
+        """
+        return (
+            self.version == decision.view.version
+            and not decision.is_late
+            and time.monotonic() < self.sent_at_s + _SOON_S
+        )
+
+
 def _attempt(
     task: Task, hint: Hint | None, message: StepMessage, direction: Direction
 ) -> str:
@@ -130,9 +169,12 @@ def _attempt(
             ended = perform(
                 claimed.view, name, direction, held, work, limit, find_action
             )
-            decision = _close(rt, claimed, ended, work, because)
+            ahead = _Ahead(task, rt, direction)
+            decision = _close(rt, claimed, ended, work, because, ahead)
     finally:
         work.drop()
+    if ahead.is_right(decision):
+        return f"version {decision.view.version}"
     return _go_on(task, rt, claimed, decision, ended)
 
 
@@ -142,13 +184,20 @@ def _close(
     ended: Ended,
     work: WorkConnection,
     because: Because,
+    ahead: _Ahead,
 ) -> Decision:
     """Record how the attempt ended, together with the action's own database work."""
     if not isinstance(ended.outcome, Succeeded):
         work.drop()
     connection = work.connection
+    is_sure = ended.raised is None and connection is None
     decision = close_attempt(
-        rt.recorder, claimed, ended.outcome, because, connection=connection
+        rt.recorder,
+        claimed,
+        ended.outcome,
+        because,
+        connection=connection,
+        ahead=ahead.send if is_sure else None,
     )
     if connection is not None and decision.is_late:
         # Its own work must not come true; that it came late must be told.
@@ -167,21 +216,19 @@ def _go_on(
     if decision.is_late:
         rt.recorder.send(decision)  # of an effect that has to be undone once more
         return _stop_here(task, "too late: another attempt has settled this step")
-    direction = claimed.lease.direction
-    # Celery drops the tail of a task that fails, and keeps it for one that retries.
-    carried = ended.raised is None and _is_carried_by_chain(task, decision, direction)
-    if not carried:
-        rt.recorder.send(decision)
-    if ended.raised is None and not carried:
-        task.request.chain = None
     if ended.raised is not None:
+        # Celery drops the tail of a task that fails, and keeps it for one that retries.
+        rt.recorder.send(decision)
         return _fail(task, rt, claimed, decision, ended.raised)
-    if carried:
+    if _is_carried_by_chain(task, decision, claimed.lease.direction):
         _pass_on(task, rt, decision)
+    else:
+        task.request.chain = None
+        rt.recorder.send(decision)
     return f"version {decision.view.version}"
 
 
-def _pass_on(task: Task, rt: Runtime, decision: Decision) -> None:
+def _pass_on(task: Task, rt: Runtime, decision: Decision) -> bool:
     """Send the chain's next link; what the broker does not take, the sweep sends."""
     view, following = decision.view, decision.lines[0][0]
     hint = hint_for(view, following, decision.direction, rt.recorder.now())
@@ -189,6 +236,8 @@ def _pass_on(task: Task, rt: Runtime, decision: Decision) -> None:
         rt.sender.pass_on(task, hint)
     except TransportError:
         logger.warning("step %s of saga %s not sent yet", following, view.saga_id)
+        return False
+    return True
 
 
 def _is_carried_by_chain(task: Task, decision: Decision, direction: Direction) -> bool:
@@ -213,6 +262,8 @@ def _fail(
     phase = view.phase(lease.step, lease.direction)
     if phase.status is not PhaseStatus.WAITING or phase.due_at is None:
         raise raised
+    if view.lacks_agent(lease.step):
+        return _stop_here(task, "another agent is chosen for the next attempt")
     wait_s = max(0.0, (phase.due_at - rt.recorder.now()).total_seconds())
     if wait_s > _SHORT_WAIT_S:
         return _stop_here(task, f"tried again at {phase.due_at:%Y-%m-%d %H:%M:%S} UTC")

@@ -107,6 +107,7 @@ def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Findin
 
 def _database(settings: Settings) -> list[Finding]:
     from orchestration.cli.open_ends import open_ends
+    from orchestration.cli.registry_checkup import registered
     from orchestration.cli.session import session
 
     def look() -> Iterator[Finding]:
@@ -116,6 +117,7 @@ def _database(settings: Settings) -> list[Finding]:
             yield _workers(opened.announcements.listed())
             yield _beat(opened)
             yield from open_ends(opened)
+            yield from registered(opened)
 
     return _attempt("postgres", look)
 
@@ -157,8 +159,10 @@ def _store(opened: Session) -> Iterator[Finding]:
 def _chores(settings: Settings) -> Iterator[Finding]:
     """Ask the workers themselves which queues they consume."""
     from orchestration.adapters.celery_bus import make_producer
-    from orchestration.contracts import CHORES_QUEUE
+    from orchestration.cli.registry_checkup import heartbeats
+    from orchestration.contracts import CHORES_QUEUE, HEARTBEATS_QUEUE
 
+    own = {CHORES_QUEUE, HEARTBEATS_QUEUE}
     with make_producer(settings) as app:
         answers = app.control.inspect(timeout=_ANSWER_S).active_queues() or {}
     nodes = [
@@ -173,7 +177,7 @@ def _chores(settings: Settings) -> Iterator[Finding]:
             "none: nothing recovers sagas whose worker died or whose message was lost",
             "start `celery -A tasks worker -Q chores -n chores@%h`",
         )
-    elif shared := [node for node in nodes if len(answers[node]) > 1]:
+    elif shared := [n for n in nodes if {q["name"] for q in answers[n]} - own]:
         yield Finding(
             "chores worker",
             Verdict.DOUBTFUL,
@@ -182,6 +186,8 @@ def _chores(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("chores worker", Verdict.FINE, ", ".join(nodes))
+    if nodes:
+        yield heartbeats(answers)
 
 
 def _workers(rows: tuple[Announced, ...]) -> Finding:

@@ -71,7 +71,7 @@ class Lane:
             f"{calls} attempts" if calls > rounds else "",
             f"{rounds} rounds" if rounds > 1 else "",
             f"signal {awaits['signal']}" if "signal" in awaits else "",
-            "a saga of its own" if "saga" in awaits else "",
+            *(f"a {kind} of its own" for kind in ("saga", "swarm") if kind in awaits),
             *(_NOTES.get(mark.type, "") for mark in self.marks),
         ]
         if not (self.spans or self.marks):

@@ -34,6 +34,7 @@ WORDS: Mapping[EventType, str] = {
     EventType.STEP_EXPANDED: "once per item",
     EventType.STEP_GATHERED: "items gathered",
     EventType.STEP_WAITING: "step waits",
+    EventType.STEP_ROUTED: "agent chosen",
     EventType.STEP_PROBE_STARTED: "probe started",
     EventType.STEP_PROBED: "probe answered",
     EventType.STEP_PROBE_FAILED: "probe failed",
@@ -134,10 +135,11 @@ def error_text(error: Mapping[str, Any] | None) -> str:
 
 
 def awaited_text(awaits: Mapping[str, str]) -> str:
-    """Return what a step waits for: a signal by its name, or a saga."""
+    """Return what a step waits for: a signal by its name, or a saga or a swarm."""
     if "signal" in awaits:
         return f"signal {awaits['signal']!r}"
-    return f"saga {short_id(awaits.get('saga', ''))}"
+    kind = "swarm" if "swarm" in awaits else "saga"
+    return f"{kind} {short_id(awaits.get(kind, ''))}"
 
 
 def _own(event: SagaEvent) -> str:
@@ -166,6 +168,8 @@ def _own(event: SagaEvent) -> str:
             return f"{data['count']} items"
         case EventType.STEP_WAITING:
             return f"for {awaited_text(data['for'])}"
+        case EventType.STEP_ROUTED:
+            return f"{data['agent_id']}, for attempt {data['for_attempt']}"
         case EventType.STEP_PROBED:
             return _VERDICTS[data["verdict"]]
         case EventType.STEP_RESOLVED:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["health"]
 
-_KINDS = ("worker", "chores", "beat")
+_KINDS = ("worker", "chores", "heartbeats", "beat")
 _UNHEALTHY = 1
 
 
@@ -25,7 +25,8 @@ _UNHEALTHY = 1
 def health(*, kind: str, host: str, as_json: bool) -> None:
     """Exit 0 if a process of that kind on this host was heard of lately, else 1.
 
-    For health checks of containers: one query, no message is sent.
+    For health checks of containers: one query, no message is sent. A worker for chores
+    takes heartbeats as well; `heartbeats` asks for one that does.
     """
     from orchestration.cli.output import console, emit_json, fail
     from orchestration.cli.session import session
@@ -54,9 +55,12 @@ def alive(rows: tuple[Announced, ...], kind: str, host: str) -> tuple[str, ...]:
 
 def _is(row: Announced, kind: str) -> bool:
     match kind:
-        case "chores":
-            return (row.kind, row.name) == ("queue", "chores")
+        case "chores" | "heartbeats":
+            return (row.kind, row.name) == ("queue", kind)
         case "beat":
             return row.kind == "beat"
         case _:
-            return row.kind == "agent" or (row.kind == "queue" and row.name != "chores")
+            not_agents = ("chores", "heartbeats")
+            return row.kind == "agent" or (
+                row.kind == "queue" and row.name not in not_agents
+            )

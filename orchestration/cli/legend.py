@@ -75,7 +75,7 @@ def _entries(course: Course) -> Iterator[tuple[str, _Figure]]:
 
 def _meaning(span: Span) -> str:
     if span.kind is Kind.WAIT and span.outcome is not Ended.CUT:
-        return "waits for a signal" if "signal" in span.awaits else "waits for a saga"
+        return f"waits for a {next(iter(span.awaits), 'saga')}"
     if span.kind is Kind.ITEMS and span.outcome is not Ended.CUT:
         return "its items are done"
     if span.direction is Direction.PROBE:

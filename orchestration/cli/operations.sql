@@ -23,3 +23,8 @@ WHERE tries > 1 OR recorded_at < clock_timestamp() - interval '2 min'
 -- name: schedules_in_error
 -- Schedules whose last start was refused, and why.
 SELECT name, last_error FROM orch.schedule WHERE last_error IS NOT NULL ORDER BY name
+
+-- name: registered
+-- How many agents are registered, and since when the first of them, seconds.
+SELECT count(*), extract(epoch FROM clock_timestamp() - min(registered_at))::double precision
+FROM orch.agent

@@ -87,6 +87,19 @@ def pairs(
     return read
 
 
+def json_pairs(
+    ctx: click.Context, of: click.Option, texts: tuple[str, ...]
+) -> dict[str, Any]:
+    """Read any number of ``NAME=JSON``; what is no JSON is text."""
+    read: dict[str, Any] = {}
+    for name, text in pairs(ctx, of, texts).items():
+        try:
+            read[name] = json.loads(text)
+        except ValueError:
+            read[name] = text
+    return read
+
+
 def attributes_of(given: Mapping[str, str]) -> dict[str, str | float]:
     """Return search attributes; what reads as a number is one, unless it is quoted."""
     return {name: _attribute(text) for name, text in given.items()}

@@ -9,11 +9,15 @@ from typing import Any
 import click
 
 from orchestration.cli.agents import agents
+from orchestration.cli.bus import bus
 from orchestration.cli.demo import demo
 from orchestration.cli.doctor import doctor
 from orchestration.cli.health import health
 from orchestration.cli.migrate import migrate
+from orchestration.cli.registry import registry
+from orchestration.cli.route import route
 from orchestration.cli.saga import saga
+from orchestration.cli.swarm import swarm
 from orchestration.cli.up import env, up
 
 __all__ = ["main"]
@@ -65,7 +69,20 @@ def main(*, debug: bool) -> None:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # of TextIOWrapper
 
 
-for _command in (demo, up, env, saga, agents, migrate, doctor, health):
+for _command in (
+    demo,
+    up,
+    env,
+    saga,
+    swarm,
+    agents,
+    registry,
+    bus,
+    route,
+    migrate,
+    doctor,
+    health,
+):
     main.add_command(_command)
 
 

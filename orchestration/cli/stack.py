@@ -72,7 +72,8 @@ class LocalStack:
         quick: bool = False,
     ) -> Part:
         """Return a worker that hosts the agents of these modules."""
-        imports = [word for module in modules for word in ("-I", module)]
+        # Of several -I Celery heeds the last only.
+        imports = ("-I", ",".join(modules)) if modules else ()
         words = ("worker", "-l", "INFO", "-n", f"{name}@%h", *imports)
         words += ("-c", str(concurrency))
         return Part(name=name, words=words, ready=" ready.", quick=quick)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from orchestration.cli.course import MANY_ITEMS
-from orchestration.cli.output import short_id
+from orchestration.cli.facts import awaited_text
 from orchestration.core.saga.execution import SagaExecution, StepReport
 
 __all__ = ["steps_table"]
@@ -46,16 +46,16 @@ def steps_table(status: SagaExecution) -> Table:
     hidden = _hidden(status.steps)
     for step in status.steps:
         if step.name not in hidden:
-            table.add_row(*_row(step, status.child_ids))
+            table.add_row(*_row(step))
         elif count := hidden[step.name]:
             table.add_row("", Text(f"{count} more like the others", "faint"))
     return table
 
 
-def _row(step: StepReport, child_ids: Mapping[str, str]) -> tuple[str | Text, ...]:
+def _row(step: StepReport) -> tuple[str | Text, ...]:
     sign, style, word = _DONE[step.status]
-    if step.status == "AWAITING" and step.name in child_ids:
-        word = f"waits for saga {short_id(child_ids[step.name])}"
+    if step.status == "AWAITING" and "signal" not in step.awaits:
+        word = f"waits for {awaited_text(step.awaits)}"
     undo_sign, undo_style, undo_word = _UNDONE[step.undo_status]
     undo_tries = f", {step.undo_attempts} tries" if step.undo_attempts > 1 else ""
     return (

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from orchestration.adapters.saga_records import AgentLimit
-from orchestration.agents import Action, ActionContext, Agent, find_agent
+from orchestration.agents import (
+    Action,
+    ActionContext,
+    Agent,
+    find_agent,
+    hosted_agents,
+)
 from orchestration.core.saga.model import CELERY_ACTION
+from orchestration.engine.starting import ANY_AGENT
 from orchestration.testing.faults import inject
 from orchestration.testing.mishaps import WorkerKilled
 
@@ -21,13 +28,15 @@ class Agency:
 
     find_agent: Callable[[str], Agent | None]
     tasks: Mapping[str, Action]
+    listed: Callable[[], Iterable[Agent]] = hosted_agents
 
     @classmethod
     def of(cls, agents: Iterable[Agent] | None, tasks: Mapping[str, Action]) -> Agency:
         """Return one of these agents, or of all that there are."""
         if agents is None:
             return cls(find_agent, tasks)
-        return cls({agent.agent_id: agent for agent in agents}.get, tasks)
+        own = {agent.agent_id: agent for agent in agents}
+        return cls(own.get, tasks, own.values)
 
     def find(self, agent_id: str, action: str) -> Action | None:
         """Return the action, if it is hosted."""
@@ -48,8 +57,28 @@ class Agency:
         return AgentLimit(agent_id, agent.max_concurrent, agent.max_per_s)
 
     def unknown(self, wanted: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """Return which (agent, action) are not hosted."""
-        return tuple(pair for pair in wanted if self._found(*pair) is None)
+        """Return which (agent, action) are not hosted; an agent ``*`` is any."""
+        return tuple(pair for pair in wanted if not self._is_hosted(*pair))
+
+    def _is_hosted(self, agent_id: str, action: str) -> bool:
+        if agent_id != ANY_AGENT:
+            return self._found(agent_id, action) is not None
+        return any(agent.find(action) for agent in self.listed())
+
+    def choose(
+        self, capability: str, action: str, *, other_than: str = ""
+    ) -> str | None:
+        """Return the first agent, by id, that has the capability and the action."""
+        found = sorted(
+            (agent.agent_id == other_than, agent.agent_id)
+            for agent in self.listed()
+            if capability in agent.capabilities and agent.find(action)
+        )
+        return found[0][1] if found else None
+
+    def is_live(self, agent_id: str) -> bool:
+        """Return whether it is hosted: nobody comes or goes."""
+        return self.find_agent(agent_id) is not None
 
 
 def _kill() -> NoReturn:

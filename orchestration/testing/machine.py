@@ -95,7 +95,7 @@ class Machine:
         desk = SagaDesk(recorders[0], door)
         workers = MemoryWorkers(
             recorders=recorders,
-            attendant=Attendant(desk),
+            attendant=Attendant(desk, chooser=agency),
             watch=watch,
             queue=queue,
             clock=clock,

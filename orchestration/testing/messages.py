@@ -107,14 +107,14 @@ class MemoryQueue:
         return replace(first, hint=hint, tail=tuple(rest))
 
     def _step(self, view: SagaView, name: str, direction: Direction) -> Message:
-        definition = view.plan.by_name[name]
+        definition, agent_id = view.plan.by_name[name], view.agent_of(name)
         return Message(
             saga_id=view.saga_id,
             direction=direction,
             step=StepMessage(
                 saga_id=view.saga_id,
                 step=name,
-                agent_id=definition.agent_id,
+                agent_id=agent_id,
                 action=definition.target(direction) or "",
                 timeout_ms=view.plan.limit_ms(name),
             ),

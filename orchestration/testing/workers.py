@@ -235,6 +235,8 @@ class MemoryWorkers:
             return
         if phase.due_at - self.clock.now() > _SHORT_WAIT:
             return
+        if decision.view.lacks_agent(lease.step):
+            return  # it is sent to the one that is chosen
         again = replace(
             attempt.message,
             hint=None,
