@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -23,11 +21,9 @@ from orchestration.adapters.embedded import (
     EmbeddedServers,
 )
 from tests.support.servers import (
-    RABBITMQ_DEFAULT,
-    RABBITMQ_WAY_OUT,
     absent,
     fresh_database,
-    fresh_vhost,
+    fresh_rabbitmq,
     redis_database,
     spare_redis_databases,
     wipe,
@@ -123,13 +119,7 @@ def private_servers() -> Iterator[EmbeddedServers]:
 @pytest.fixture
 def rabbitmq_url() -> Iterator[str]:
     """Address of a RabbitMQ vhost that is deleted after the test."""
-    admin_url = os.environ.get("ORCHESTRATION_TEST_RABBITMQ_URL") or RABBITMQ_DEFAULT
-    parts = urllib.parse.urlsplit(admin_url)
-    try:
-        socket.create_connection((parts.hostname, parts.port or 5672), 5).close()
-    except OSError as error:
-        absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
-    with fresh_vhost(admin_url) as url:
+    with fresh_rabbitmq() as url:
         yield url
 
 

@@ -54,7 +54,7 @@ def test_wheel_holds_the_packages_with_their_sql_and_nothing_else(wheel):
         str(file.relative_to(ROOT))
         for package in ("orchestration", "tasks", "eventstore")
         for file in (ROOT / package).rglob("*")
-        if file.suffix in {".py", ".sql", ".typed"}
+        if file.suffix in {".py", ".sql", ".lua", ".typed"}
     }
     assert shipped == wanted
     assert any(name.endswith(".sql") for name in shipped)

@@ -31,6 +31,7 @@ class Guard(StrEnum):
     CLAIM_SETTLED = "a step that is done is not done again"
     CLAIM_NOT_DUE = "a retry begins no sooner than it is due"
     CLAIM_NOT_READY = "a step waits for those it depends on"
+    CLAIM_ANOTHERS = "a step is done by the agent that was chosen for it alone"
     CLAIM_ENDED = "a saga that is being undone does nothing more"
     FALSE_HINT = "a claim by a message's word alone is checked against the past"
 

@@ -1,4 +1,7 @@
-"""Parallel branches that fail: no record of a step is lost, and no effect is left."""
+"""Parallel branches that fail: no record of a step is lost, and no effect is left.
+
+SELECTIVE is left out: it keeps effects by design, which the laws of sagas hold it to.
+"""
 
 from __future__ import annotations
 

@@ -168,6 +168,10 @@ CLAIMS: Final = {
         log.message_before_its_turn,
         _claims("if step not in ready(view, direction, now):"),
     ),
+    Guard.CLAIM_ANOTHERS: Shown(
+        log.message_to_an_agent_that_was_not_chosen,
+        _claims("if agent_id is not None and agent_id != view.agent_of(step):"),
+    ),
     Guard.CLAIM_ENDED: Shown(
         log.message_of_a_saga_that_turned,
         _claims("if refusal := _not_allowed(view, step, direction):"),
@@ -177,8 +181,7 @@ CLAIMS: Final = {
         _codes(
             attempts,
             "_by_hint",
-            "if isinstance(claim(before, step, direction, token, recorder.now()), "
-            "Refusal):",
+            "if isinstance(fact, Refusal):",
             "if False:",
         ),
     ),
@@ -343,7 +346,7 @@ ACTS: Final = {
         lambda off, _: off.method(
             attending.Attendant,
             "_settle",
-            'if not phase.is_open or phase.awaits.get("saga") != errand.child_id:',
+            "if not phase.is_open or errand.child_id not in phase.awaits.values():",
             "if False:",
         ),
         (Guard.TOLD_AGAIN,),

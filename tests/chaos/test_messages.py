@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 VISIBILITY_TIMEOUT_S = 4
 IMPATIENT = ("-I", "tests.support.effects_agents,tests.support.impatient", "-c", "2")
 AGENTS = ("-I", "tests.support.effects_agents", "-c", "2")
-QUEUE = "agents.default"
+# Where steps wait over Redis, being of NORMAL priority.
+QUEUE = "agents.default\x06\x166"
 WAITING_SAGAS = int(os.environ.get("WAITING_SAGAS", "1000"))
 OFF_S = 600
 MOST_MESSAGES = 8

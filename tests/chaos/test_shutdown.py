@@ -78,3 +78,19 @@ def test_children_that_are_replaced_after_each_task_lose_nothing(
         pids = {effects.pids(status.saga_id, "do", name)[0] for name in ("s1", "s3")}
         assert len(pids) == 2
         assert front.types(status.saga_id).count("STEP_STARTED") == 4
+
+
+def test_what_waits_in_a_child_that_is_replaced_another_does(
+    stack: Stack, effects: Effects
+) -> None:
+    # Short steps wait in the pipe of a child that still does another. No chores worker
+    # and no beat: what was lost with a child would stand still for good.
+    worker = stack.worker(*AGENTS, "-c", "2", "--max-tasks-per-child", "25")
+    first = set(worker.children())
+    with front_door(stack.env) as front:
+        started = [front.start(linear(3)) for _ in range(100)]
+        for saga_id in started:
+            assert front.wait(saga_id).state is SagaState.COMPLETED
+            assert effects.lines(saga_id, "do") == ["s1", "s2", "s3"]
+            assert front.types(saga_id).count("STEP_STARTED") == 3
+    assert first.isdisjoint(worker.children())

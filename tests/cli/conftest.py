@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import migrate
+from tests.support.commands import Commands
 from tests.support.front import Front, front_door
-from tests.support.servers import fresh_database, wipe
+from tests.support.shared import shared_stack, wait_all_ready
 from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -30,22 +30,22 @@ def orchestration(*words: str) -> list[str]:
     return [sys.executable, "-m", "orchestration", *words]
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """The process whose forks are the commands of all tests."""
+    commands = Commands(environment({}))
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
-def run(request: pytest.FixtureRequest) -> Run:
+def run(request: pytest.FixtureRequest, commands: Commands) -> Run:
     """Return a function that runs the command to its end, on the stack's servers."""
 
     def run(*words: str, **given: str) -> subprocess.CompletedProcess[str]:
         for name in {"stack", "running"} & {*request.fixturenames}:
             given = {**request.getfixturevalue(name).env, **given}
-        return subprocess.run(
-            orchestration(*words),
-            cwd=ROOT,
-            env=environment(given),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return commands.run([*words], environment(given))
 
     return run
 
@@ -70,49 +70,19 @@ def running(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     """A stack that a whole module of tests shares: each runs sagas of its own."""
-    with fresh_database(postgres_server) as database_url:
-        environment = {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_databases[0],
-            "CELERY_BROKER_URL": redis_databases[1],
-            "ORCHESTRATION_KEY_PREFIX": "cli_",
-            "EFFECTS_FILE": str(tmp_path_factory.mktemp("effects") / "effects"),
-        }
-        stack = Stack(environment, prepare=migrate)
-        try:
-            parts = [
-                stack.worker(
-                    "-I", "tests.support.effects_agents", "-c", "2", wait=False
-                ),
-                stack.chores(wait=False),
-                stack.beat(wait=False),
-            ]
-            for part in parts:
-                part.wait_ready()
-            yield stack
-        finally:
-            stack.close()
-            for url in redis_databases:
-                wipe(url)
+    settings = {
+        "ORCHESTRATION_KEY_PREFIX": "cli_",
+        "EFFECTS_FILE": str(tmp_path_factory.mktemp("effects") / "effects"),
+    }
+    with shared_stack(postgres_server, redis_databases, **settings) as stack:
+        stack.worker("-I", "tests.support.effects_agents", "-c", "2", wait=False)
+        stack.chores(wait=False)
+        stack.beat(wait=False)
+        yield wait_all_ready(stack)
 
 
 @pytest.fixture(scope="module")
 def shared(running: Stack) -> Iterator[Front]:
     """A producer beside the stack that the module shares."""
     with front_door(running.env) as producer:
-        yield producer
-
-
-@pytest.fixture
-def front(stack, tmp_path: Path) -> Iterator[Front]:
-    """A producer beside real workers that host the effects agent."""
-    stack.env["EFFECTS_FILE"] = str(tmp_path / "effects")
-    parts = [
-        stack.worker("-I", "tests.support.effects_agents", "-c", "1", wait=False),
-        stack.chores(wait=False),
-        stack.beat(wait=False),
-    ]
-    for part in parts:
-        part.wait_ready()
-    with front_door(stack.env) as producer:
         yield producer

@@ -11,6 +11,7 @@ from orchestration.core.saga.acts import Who
 from orchestration.core.saga.events import EventType, NewFact, SagaEvent
 from orchestration.core.saga.execution import SagaExecution, execution_of
 from orchestration.core.saga.fold import apply
+from orchestration.core.saga.forward import routed
 from orchestration.core.saga.model import Direction, SagaStep, SagaTransaction
 from orchestration.core.saga.outcomes import Failed, Lost, Outcome, Succeeded
 from tests.unit.scripted import T0, begun, view_of
@@ -282,7 +283,21 @@ def silent_probe() -> Play:
     return play.do(1.1, 2, "pay", FOR_GOOD, PROBE)
 
 
+def by_capability() -> Play:
+    """An agent is chosen by what it can do, and another one after a failure."""
+    policy = {"max_attempts": 2, "backoff_ms": 1_000, "jitter": 0.0}
+    play = Play(SagaStep("scan", capability="scanning", retry_policy=policy))
+    for second, agent_id, outcome in ((0, "agent-a", FLAKY), (2, "agent-b", OK)):
+        chosen = routed(
+            "scan", attempt=1 + (second > 0), round_=1, agent_id=agent_id, why={}
+        )
+        play.at(second).record([chosen])
+        play.do(second + 0.1, second + 0.9, "scan", outcome)
+    return play
+
+
 PLAYS = (
+    by_capability,
     completed_dag,
     undone_with_retries,
     paused_with_pivot,

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from redis import Redis
 
 from tests.cli.conftest import ROOT
 from tests.support.front import linear
@@ -17,14 +16,14 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def undone(front) -> str:
+def undone(shared) -> str:
     """The id of a saga whose third step failed for good."""
-    return front.run(linear(3, s3={"fail": "for good"})).saga_id
+    return shared.run(linear(3, s3={"fail": "for good"})).saga_id
 
 
-def test_list_show_and_history_tell_of_a_saga(run, run_json, undone):
-    [line] = run_json("saga", "list")
-    assert (line["saga_id"], line["state"]) == (undone, "COMPENSATED")
+def test_list_show_and_history_tell_of_a_saga(running, run, run_json, undone):
+    [line] = [one for one in run_json("saga", "list") if one["saga_id"] == undone]
+    assert line["state"] == "COMPENSATED"
     assert run_json("saga", "list", "--state", "paused") == []
 
     status = run_json("saga", "show", undone)
@@ -43,18 +42,18 @@ def test_list_show_and_history_tell_of_a_saga(run, run_json, undone):
     assert undone[:8] in run("saga", "list").stdout
 
 
-def test_output_that_is_piped_has_no_colours(run, undone):
+def test_output_that_is_piped_has_no_colours(running, run, undone):
     assert "\x1b" not in run("saga", "show", undone).stdout
 
 
-def test_follow_tells_each_event_until_the_end(front, run, stack, tmp_path):
+def test_follow_tells_each_event_until_the_end(shared, running, run, tmp_path):
     gate = tmp_path / "gate"
-    saga_id = front.start(linear(2, s2={"wait_for_file": str(gate)}))
+    saga_id = shared.start(linear(2, s2={"wait_for_file": str(gate)}))
     words = ["-m", "orchestration", "saga", "show", saga_id, "--follow"]
     with subprocess.Popen(
         [sys.executable, "-u", *words],
         cwd=ROOT,
-        env={**stack.env, "PATH": "", "PYTHONUNBUFFERED": "1"},
+        env={**running.env, "PATH": "", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
     ) as following:
@@ -70,7 +69,7 @@ def test_follow_tells_each_event_until_the_end(front, run, stack, tmp_path):
 
 
 def test_run_starts_a_saga_and_tells_by_its_exit_code_how_it_ended(
-    front, run, run_json, tmp_path
+    running, run, run_json, tmp_path
 ):
     for name, options in {"good": {}, "bad": {"s2": {"fail": "for good"}}}.items():
         definition = linear(2, **options).to_json()
@@ -84,12 +83,12 @@ def test_run_starts_a_saga_and_tells_by_its_exit_code_how_it_ended(
     assert run_json("saga", "show", "bad-1")["state"] == "COMPENSATED"
 
 
-def test_run_takes_a_definition_out_of_a_module(front, run):
+def test_run_takes_a_definition_out_of_a_module(running, run):
     done = run("saga", "run", "tests.support.front:linear")
     assert done.returncode == 0, done.stderr
 
 
-def test_agents_says_who_hosts_them(front, run, run_json):
+def test_agents_says_who_hosts_them(running, run, run_json):
     found = {agent["agent_id"]: agent for agent in run_json("agents")}
     assert set(found) == {"agent-effects", "agent-second"}
     assert "work" in found["agent-effects"]["actions"]
@@ -97,7 +96,7 @@ def test_agents_says_who_hosts_them(front, run, run_json):
     assert "agent-second" in run("agents").stdout
 
 
-def test_doctor_is_content_with_a_whole_stack(front, run_json):
+def test_doctor_is_content_with_a_whole_stack(running, run_json):
     def wrong() -> list[str]:
         findings = run_json("doctor")["findings"]
         says = [one["says"] for one in findings if one["verdict"] == "wrong"]
@@ -107,30 +106,7 @@ def test_doctor_is_content_with_a_whole_stack(front, run_json):
     wait_until(lambda: wrong() == [], "the doctor finds nothing wrong")
 
 
-def test_doctor_names_what_is_missing_and_the_way_out(stack, run, run_json):
-    worker = stack.worker("-I", "tests.support.effects_agents", "-c", "1")
-    found = {one["subject"]: one for one in run_json("doctor")["findings"]}
-    assert worker.poll() is None
-    assert found["chores worker"]["verdict"] == "wrong"
-    assert "-Q chores" in found["chores worker"]["way_out"]
-    assert found["beat"]["verdict"] == "wrong"
-    assert found["workers"]["verdict"] == "ok"
-    assert run("doctor").returncode == 1
-
-
-def test_doctor_finds_a_redis_that_drops_messages(stack, run_json, redis_url):
-    stack.chores()
-    with Redis.from_url(redis_url) as client:
-        client.config_set("maxmemory-policy", "allkeys-lru")
-        try:
-            found = run_json("doctor")["findings"]
-        finally:
-            client.config_set("maxmemory-policy", "noeviction")
-    [memory] = [one for one in found if one["subject"] == "redis memory"]
-    assert memory["verdict"] == "wrong"
-
-
-def test_health_of_a_worker_is_that_of_this_host(front, run):
+def test_health_of_a_worker_is_that_of_this_host(running, run):
     assert run("health", "worker").returncode == 0
     elsewhere = run("health", "worker", "--host", "elsewhere")
     assert elsewhere.returncode == 1
@@ -154,7 +130,7 @@ def test_schema_that_is_missing_is_named_with_the_command(run, database_url):
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_saga_is_named_and_how_to_list(run, undone):
+def test_unknown_saga_is_named_and_how_to_list(running, run, undone):
     done = run("saga", "show", "no-such-saga")
     assert done.returncode == 2
     assert "no saga no-such-saga" in done.stderr

@@ -75,6 +75,12 @@ def test_history_says_what_the_saga_did_by_itself_and_why():
     assert history(plays.settled_by_people()).count("ship: NoTruck: no truck") == 2
 
 
+def test_history_says_which_agent_was_chosen():
+    text = history(plays.by_capability())
+    assert line_with(text, "agent chosen", "agent-a, for attempt 1")
+    assert line_with(text, "agent chosen", "agent-b, for attempt 2")
+
+
 def test_the_first_event_says_where_the_saga_comes_from():
     play = plays.completed_dag()
     data = {

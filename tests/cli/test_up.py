@@ -135,7 +135,7 @@ def test_demo_completes_undoes_survives_a_kill_and_verifies(start):
     assert said.count("4 of 30 data points, 3 in part") == 3
     assert "kill -9" in said
     assert "attempt 2, with the same idempotency key" in said
-    assert re.search(r"\d+ events in 3 streams: nothing was changed", said)
+    assert re.search(r"\d+ events in \d+ streams: nothing was changed", said)
     for name in ("report.html", "instance.xbrl"):
         [path] = re.findall(rf"\S+{re.escape(name)}", said)
         assert (demo.folder / path).stat().st_size > 1_000

@@ -86,6 +86,9 @@ def test_steps_that_wait_say_for_what():
     play = Play(SagaStep("collect", saga=child)).look(1)
     saga_id = play.status.child_ids["collect"]
     assert f"waits for saga {saga_id[:8]}" in play_view(play)
+    play = Play(SagaStep("count", swarm={"objective": "count"})).look(1)
+    swarm_id = play.status.child_ids["count"]
+    assert f"waits for swarm {swarm_id[:8]}" in play_view(play)
 
 
 def test_probes_and_late_results_are_among_what_went_wrong():

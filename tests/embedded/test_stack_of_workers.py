@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Mapping
 
 import psutil
@@ -77,6 +78,7 @@ def test_busy_worker_does_not_outlive_the_stack(
     send(hang, addresses)
     wait_until(lambda: count(addresses, "hanging") == 1, "the task to begin")
     marker = small.supervisor.stack_id
+    small.started[0].send_signal(signal.SIGQUIT)  # which it takes its time over
     small.supervisor.close()
     assert process_scan(marker) == []
 

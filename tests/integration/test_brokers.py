@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from celery import Celery
 
+from orchestration.agent_registry import AgentRegistry
 from orchestration.saga import SagaState, SagaStep, SagaTransaction
 from tests.support.front import Effects, Front, front_door, linear, step
+from tests.support.registry import descriptor
+from tests.support.shared import shared_stack, wait_all_ready
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def broker(request: pytest.FixtureRequest, stack: Stack) -> Stack:
-    if request.param == "rabbitmq":
-        stack.env["CELERY_BROKER_URL"] = request.getfixturevalue("rabbitmq_url")
-    return stack
-
-
-@pytest.fixture
-def effects(broker: Stack, tmp_path: Path) -> Effects:
-    found = Effects(tmp_path / "effects")
-    broker.env["EFFECTS_FILE"] = str(found.path)
-    return found
-
-
-@pytest.fixture
-def front(broker: Stack, effects: Effects) -> Iterator[Front]:
-    worker = broker.worker("-I", "tests.support.effects_agents", "-c", "2", wait=False)
-    broker.chores(wait=False).wait_ready()
-    worker.wait_ready()
-    with front_door(broker.env) as front:
-        yield front
+@pytest.fixture(scope="module")
+def running(
+    broker_url: str,
+    postgres_server: str,
+    redis_databases: tuple[str, str],
+    effects: Effects,
+) -> Iterator[Stack]:
+    """A worker and a chores worker, on either broker."""
+    settings = {"EFFECTS_FILE": str(effects.path)}
+    with shared_stack(
+        postgres_server, redis_databases, broker_url, **settings
+    ) as stack:
+        stack.worker("-I", "tests.support.effects_agents", "-c", "2", wait=False)
+        stack.chores(wait=False)
+        yield wait_all_ready(stack)
 
 
 def test_probes_children_and_acts_go_by_messages(
-    front: Front, effects: Effects, broker: Stack
+    front: Front, effects: Effects, running: Stack, tmp_path: Path
 ) -> None:
     # A probe is a task of the agent's pool.
     probed = front.run(linear(2, s1={"fail": "unseen", "probe": "look"}))
@@ -61,7 +59,7 @@ def test_probes_children_and_acts_go_by_messages(
     assert [e.locks for e in effects.all(locked.saga_id)] == [{"door": 1}] * 2
 
     # They pass on what is asked of a parent.
-    gate = effects.path.with_name("gate")
+    gate = tmp_path / "gate"
     inner = linear(2, s1={"wait_for_file": str(gate)})
     saga_id = front.start(SagaTransaction("family", [SagaStep("child", saga=inner)]))
     child = front.await_event(saga_id, "STEP_WAITING").data["for"]["saga"]
@@ -72,10 +70,26 @@ def test_probes_children_and_acts_go_by_messages(
     front.await_event(child, "SAGA_RESUMED")
 
     # A producer without this package cancels: the parent, and by it the child.
-    bare = Celery(broker=broker.env["CELERY_BROKER_URL"], set_as_current=False)
+    bare = Celery(broker=running.env["CELERY_BROKER_URL"], set_as_current=False)
     bare.send_task("saga.cancel", kwargs={"saga_id": saga_id, "why": "no more"})
     front.await_event(child, "SAGA_CANCEL_REQUESTED")
     bare.close()
     gate.touch()
     assert front.wait(saga_id).is_cancelled
     assert effects.left(child) == set()
+
+
+def test_heartbeats_are_confirmed_and_arrive(running: Stack) -> None:
+    async def beat(registry: AgentRegistry, elsewhere: AgentRegistry) -> float:
+        await registry.initialize()
+        await registry.register(descriptor("agent-a"))
+        await elsewhere.initialize()
+        await registry.heartbeat("agent-a", {"error_rate": 0.25})
+        async with asyncio.timeout(30):
+            while (await elsewhere.get("agent-a")).last_heartbeat is None:
+                await asyncio.sleep(0.02)
+        return (await elsewhere.get("agent-a")).health_score
+
+    with front_door(running.env) as front, front_door(running.env) as other:
+        telling = beat(AgentRegistry(front.bus), AgentRegistry(other.bus))
+        assert asyncio.run(telling) == 0.75

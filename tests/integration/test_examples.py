@@ -1,4 +1,4 @@
-"""The usage example of sagas runs as written, and so do its other ways in."""
+"""The usage examples run as written, and so do the other ways in of sagas."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from orchestration.errors import UnknownAgent
 from orchestration.saga import SagaState
 from tests.support.front import Front, front_door
 from tests.support.stack import Stack
@@ -25,6 +26,14 @@ BUS = """
 from orchestration.message_bus import MessageBus
 message_bus = MessageBus()
 await message_bus.initialize()
+"""
+
+
+REFUSED = """
+try:
+    await pipeline.execute({})
+finally:
+    await message_bus.close()
 """
 
 
@@ -72,6 +81,71 @@ def test_the_third_example_runs_as_written(
     assert "Saga failed: saga " in told
     assert "Compensation status: COMPENSATED" in told
     assert "Compensated steps: 2" in told
+
+
+def test_the_first_example_runs_as_written(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.worker("-I", "tests.support.supplier_agents", "-c", "2")
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL"):
+        monkeypatch.setenv(name, stack.env[name])
+    namespace: dict[str, Any] = {}
+    run(code_of("Example 1") + "\nawait message_bus.close()\n", namespace)
+    told = capsys.readouterr().out
+    assert "Swarm Results:\n  Convergence: 100.00%\n  Fitness: 100.00%\n" in told
+    assert re.search(r"  Iterations: \d+\n  Duration: \d+ms\n  Efficiency: ", told)
+    assert namespace["result"]["rows"] == 100_000
+    assert namespace["result"]["agents"] == 100
+
+
+def test_the_second_example_runs_as_written(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.worker("-I", "tests.support.calc_agents", "-c", "2")
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL"):
+        monkeypatch.setenv(name, stack.env[name])
+    run(BUS + code_of("Example 2") + "\nawait message_bus.close()\n", {})
+    told = capsys.readouterr().out
+    assert re.search(r"Routed to: \['agent-calc-00[123]'\]", told)
+    assert "Average calculation result: {'tonnes': 2}" in told
+
+
+def test_the_fourth_example_runs_as_written(
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stack.chores()
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL"):
+        monkeypatch.setenv(name, stack.env[name])
+    namespace: dict[str, Any] = {}
+    run(BUS + code_of("Example 4") + "\nawait message_bus.close()\n", namespace)
+    told = capsys.readouterr().out
+    assert "Registration: ✓" in told
+    assert "Discovered 1 agents:\n  - agent-carbon-calc-001\n" in told
+    assert "    Health: 99.00%\n    Status: ACTIVE\n    Location: us-east-1\n" in told
+    assert "Total agents: 1\n  Average health: 99.00%\n" in told
+    assert "Unique capabilities: 4\n" in told
+
+
+def test_the_snippets_on_integration_run_as_written(with_agents: Stack) -> None:
+    with_agents.chores()
+    close = "\nawait message_bus.close()\n"
+    begin = "kafka_config = None\n" + code_of("With message_bus.py")
+    namespace: dict[str, Any] = {}
+    snippet = begin + code_of("With pipeline.py")
+    run(
+        snippet + "\nresult = await pipeline.execute({'tonnes': 3})\n" + close,
+        namespace,
+    )
+    calculated = namespace["result"]["distributed_calculation"]
+    assert (calculated["status"], calculated["convergence"]) == ("COMPLETED", 1.0)
+    assert calculated["values"] == [{"tonnes": 3 * nth} for nth in range(100)]
+
+    nobody = code_of("With pipeline.py").replace("swarm-coordinator", "nobody")
+    run(begin + nobody + close, {})
+    with pytest.raises(UnknownAgent, match="'distributed_calculation' of agent 'nob"):
+        run(begin + nobody + REFUSED, {})
 
 
 def test_five_steps_with_positional_names_run_in_list_order(

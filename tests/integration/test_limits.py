@@ -1,11 +1,8 @@
-"""Limits: of open sagas, of calls to an agent at once, and of calls a second."""
+"""Limits as they are decided: of open sagas, and of calls to an agent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,15 +14,12 @@ from orchestration.core.saga.outcomes import Succeeded
 from orchestration.core.saga.view import Parent
 from orchestration.engine.attempts import Busy, open_attempt
 from orchestration.errors import TooManySagas
-from orchestration.saga import SagaStep, SagaTransaction
-from tests.support.front import Effects, Front, front_door, linear
-from tests.support.stack import Stack
+from orchestration.saga import SagaTransaction
+from tests.support.front import linear
 from tests.support.waiting import wait_until
 from tests.support.worker_side import WorkerSide, worker_side
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-PER_S = 5
 
 
 # --- of open sagas
@@ -126,66 +120,3 @@ def test_nobody_waits_for_a_rate_longer_than_it_takes(side: WorkerSide) -> None:
     ask(side, side.begin(), limit)
     alone = ask(side, side.begin(), limit).wait_ms
     assert 9_000 < alone <= 10_000
-
-
-@pytest.fixture
-def front(stack: Stack, tmp_path: Path) -> Iterator[Front]:
-    """A producer beside two workers that could do six steps at once."""
-    stack.env["EFFECTS_FILE"] = str(tmp_path / "effects")
-    hosted = ("-I", "tests.support.crowded_agents", "-c", "3")
-    parts = [
-        stack.worker(*hosted, wait=False),
-        stack.worker(*hosted, wait=False),
-        stack.chores(wait=False),
-        stack.beat(wait=False),
-    ]
-    for part in parts:
-        part.wait_ready()
-    with front_door(stack.env) as front:
-        yield front
-
-
-def run(front: Front, agent_id: str, count: int, **metadata: Any) -> list[str]:
-    """Run so many sagas of one step of an agent; none of them needed a second try."""
-    options = {"action": "work", "read_only": True, "metadata": metadata}
-    ids = [
-        front.client.start(SagaTransaction("one", [SagaStep("s", agent_id, **options)]))
-        for _ in range(count)
-    ]
-    for saga_id in ids:
-        status = front.wait(saga_id)
-        assert status.state == "COMPLETED"
-        assert [step.attempts for step in status.steps] == [1]
-    return ids
-
-
-@pytest.mark.slow
-def test_an_agent_is_never_given_more_at_once_than_it_may(
-    front: Front, tmp_path: Path
-) -> None:
-    ids = run(front, "agent-narrow", 24, sleep_s=0.15)
-    done = Effects(tmp_path / "effects").all(*ids)
-    at_once = [*accumulate(1 if one.what == "begin" else -1 for one in done)]
-    assert max(at_once) == 2
-    assert sum(one.what == "do" for one in done) == 24
-
-
-@pytest.mark.slow
-def test_an_agents_rate_is_held_over_all_workers(front: Front) -> None:
-    ids = run(front, "agent-paced", 30)
-    starts = sorted(
-        event.recorded_at
-        for saga_id in ids
-        for event in front.client.history(saga_id)
-        if event.type == "STEP_STARTED"
-    )
-    assert len(starts) == 30
-    seconds = (starts[-1] - starts[0]).total_seconds()
-    assert 0.9 * PER_S <= (len(starts) - 1) / seconds <= 1.1 * PER_S
-    # One call may be early, for one before it that was late.
-    assert most_in_a_second(starts) <= PER_S + 2
-
-
-def most_in_a_second(starts: list[datetime]) -> int:
-    second = timedelta(seconds=1)
-    return max(sum(at <= one < at + second for one in starts) for at in starts)

@@ -92,6 +92,18 @@ def test_what_is_put_off_is_done_at_the_end_and_the_rest_given_back(
         assert client.llen(QUEUE) == 2
 
 
+def test_what_is_put_off_is_given_up_with_a_connection_that_broke(
+    channel: Channel,
+) -> None:
+    channel.qos.later = lambda *_: None
+    take(channel).ack()
+    client, channel.connection.client = channel.connection.client, None
+    channel._kept = channel._pool = None
+    channel.qos.catch_up()
+    channel.connection.client = client
+    assert not channel.qos._put_off
+
+
 def test_workers_find_it_under_the_usual_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_transport, "TRANSPORT_ALIASES", {})
     redis_transport.use_in_this_process()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 
 from orchestration.saga import SagaState
 from tests.support.front import Effects, front_door, linear
@@ -61,6 +63,31 @@ def test_in_a_thread_a_step_over_its_time_is_given_up_by_its_lease(
             lambda: "STEP_LATE_RESULT" in front.types(saga_id), "it tells its result"
         )
         assert front.wait(saga_id).state is SagaState.COMPENSATED
+
+
+def test_a_worker_whose_connections_break_while_it_is_busy_goes_on(
+    stack: Stack, effects: Effects
+) -> None:
+    worker = stack.worker(*EFFECTS, "-c", "2")
+    gate = effects.path.with_name("gate")
+    broker = redis.Redis.from_url(stack.env["CELERY_BROKER_URL"])
+    with closing(broker), front_door(stack.env) as front:
+        held = [
+            front.start(linear(2, s1={"wait_for_file": str(gate)})) for _ in range(2)
+        ]
+        for saga_id in held:
+            wait_until(lambda: effects.lines(saga_id, "begin"), "both are busy")  # noqa: B023
+        number = str(broker.get_connection_kwargs()["db"])
+        for client in broker.client_list():
+            if client["db"] == number and int(client["id"]) != broker.client_id():
+                broker.client_kill_filter(_id=client["id"])
+        wait_until(lambda: worker.log.count("Connected to") > 1, "it connects anew")
+        gate.touch()
+        # No chores worker and no beat: nobody would send again what stands still.
+        for saga_id in held:
+            assert front.wait(saga_id).state is SagaState.COMPLETED
+        for _ in range(10):
+            assert front.run(linear(3)).state is SagaState.COMPLETED
 
 
 def test_a_worker_whose_pool_hosts_other_agents_refuses_to_start(

@@ -12,9 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import migrate
 from tests.support.front import Effects, Front, front_door
-from tests.support.servers import fresh_database, wipe
+from tests.support.shared import shared_stack, wait_all_ready
 from tests.support.stack import Stack
 
 EFFECTS = "tests.support.effects_agents"
@@ -49,33 +48,21 @@ def running(
 ) -> Iterator[Stack]:
     """A worker of four children, a chores worker and beat."""
     asked = vars(request.module)
-    with fresh_database(postgres_server) as database_url:
-        environment = {
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_databases[0],
-            "CELERY_BROKER_URL": redis_databases[1],
-            "ORCHESTRATION_KEY_PREFIX": f"{request.module.__name__}_",
-            "ORCHESTRATION_LEASE_S": "2",
-            "EFFECTS_FILE": str(effects.path),
-            "MEETING": str(folder),
-            **asked.get("ENVIRONMENT", {}),
-        }
-        stack = Stack(environment, prepare=migrate)
-        try:
-            modules = asked.get("MODULES", EFFECTS)
-            parts = [
-                stack.worker("-I", modules, "-c", "4", pool=pool, wait=False),
-                *(stack.worker(*more, wait=False) for more in asked.get("PARTS", ())),
-                stack.chores(wait=False),
-                stack.beat(wait=False),
-            ]
-            for part in parts:
-                part.wait_ready()
-            yield stack
-        finally:
-            stack.close()
-            for url in redis_databases:
-                wipe(url)
+    settings = {
+        "ORCHESTRATION_KEY_PREFIX": f"{request.module.__name__}_",
+        "ORCHESTRATION_LEASE_S": "2",
+        "EFFECTS_FILE": str(effects.path),
+        "MEETING": str(folder),
+        **asked.get("ENVIRONMENT", {}),
+    }
+    with shared_stack(postgres_server, redis_databases, **settings) as stack:
+        modules = asked.get("MODULES", EFFECTS)
+        stack.worker("-I", modules, "-c", "4", pool=pool, wait=False)
+        for more in asked.get("PARTS", ()):
+            stack.worker(*more, wait=False)
+        stack.chores(wait=False)
+        stack.beat(wait=False)
+        yield wait_all_ready(stack)
 
 
 @pytest.fixture(scope="module")

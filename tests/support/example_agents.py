@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents import ActionContext, Agent
+from orchestration.agents import ActionContext, Agent, Message
 from orchestration.errors import NonRetryable
 
 HOSTED = {
@@ -41,3 +41,31 @@ for agent_id, names in HOSTED.items():
     hosted = Agent(agent_id)
     for name in names:
         _host(hosted, name)
+
+coordinator = Agent("swarm-coordinator")
+
+
+@coordinator.action()
+def distributed_calculation(
+    data: dict[str, Any], context: ActionContext
+) -> dict[str, Any]:
+    del context
+    return {"tonnes": data["tonnes"] * data["index"]}
+
+
+# kg of CO2e per kWh: three methods, which is why their mean is asked for.
+FACTORS = {"agent-calc-001": 0.354, "agent-calc-002": 0.363, "agent-calc-003": 0.381}
+
+
+def _calculate(agent: Agent, kg_per_kwh: float) -> None:
+    @agent.on_message
+    def calculate(message: Message) -> dict[str, Any]:
+        if message.payload["task_type"] != "carbon_calculation":
+            raise NonRetryable(f"no calculation: {message.payload['task_type']}")
+        supplier = message.payload["supplier_id"]
+        kwh = int(supplier.removeprefix("SUP-"))  # as much as its number says
+        return {"supplier_id": supplier, "emissions_kg": kwh * kg_per_kwh}
+
+
+for agent_id, factor in FACTORS.items():
+    _calculate(Agent(agent_id, agent_type="calculator"), factor)

@@ -91,6 +91,19 @@ def wipe(redis_url: str) -> None:
 
 
 @contextlib.contextmanager
+def fresh_rabbitmq() -> Iterator[str]:
+    """Create a vhost of this machine's RabbitMQ, if it answers."""
+    admin_url = os.environ.get("ORCHESTRATION_TEST_RABBITMQ_URL") or RABBITMQ_DEFAULT
+    parts = urllib.parse.urlsplit(admin_url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 5672), 5).close()
+    except OSError as error:
+        absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
+    with fresh_vhost(admin_url) as url:
+        yield url
+
+
+@contextlib.contextmanager
 def fresh_vhost(admin_url: str) -> Iterator[str]:
     """Create a RabbitMQ vhost that the admin's user may use; delete it afterwards."""
     name = f"test-{uuid.uuid4().hex[:12]}"

@@ -23,6 +23,9 @@ from tests.unit.drawn_world import Drawn, DrawnWorld, drawn_worlds
 from tests.unit.ledger import DO, Trouble
 from tests.unit.scripted import saga, step
 
+# Tracing lines doubles its time; tests of one thing at a time cover them.
+pytestmark = pytest.mark.no_cover
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -137,6 +140,16 @@ def a_saga_is_completed_by_its_first_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SagaView, "satisfied", property(satisfied))
 
 
+def whoever_was_chosen_another_is_sent_for(patch: pytest.MonkeyPatch) -> None:
+    right = SagaView.agent_of
+
+    def agent_of(view: SagaView, name: str) -> str:
+        own = right(view, name)
+        return "other" if view.plan.by_name[name].is_open else own
+
+    patch.setattr(SagaView, "agent_of", agent_of)
+
+
 @pytest.mark.parametrize(
     ("patch", "law"),
     [
@@ -154,6 +167,10 @@ def a_saga_is_completed_by_its_first_step(patch: pytest.MonkeyPatch) -> None:
         (each_call_has_a_key_of_its_own, laws.every_call_was_claimed_and_has_its_key),
         (what_comes_late_is_not_heard, laws.no_effect_is_forgotten),
         (a_lost_attempt_counts_as_a_failed_one, laws.no_effect_is_forgotten),
+        (
+            whoever_was_chosen_another_is_sent_for,
+            laws.each_call_is_of_the_agent_on_record,
+        ),
         (who_is_over_keeps_its_locks, laws.locks_are_held_by_one_at_a_time),
         (a_saga_is_completed_by_its_first_step, laws.the_state_tells_the_truth),
     ],

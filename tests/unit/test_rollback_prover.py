@@ -30,6 +30,9 @@ from orchestration.testing import (
     Scenario,
 )
 
+# Tracing lines doubles its time; tests of one thing at a time cover them.
+pytestmark = pytest.mark.no_cover
+
 seller = Agent("agent-seller")
 Data = dict[str, Any]
 

@@ -46,7 +46,7 @@ def late_result_told_again(side: WorkerSide) -> bool:
 
 def database_work_of_two_attempts(side: WorkerSide) -> bool:
     """Both attempts work on their connection, and the first ends last."""
-    from tasks.saga import _close
+    from tasks.saga import _Ahead, _close
 
     side.run("CREATE TABLE IF NOT EXISTS business (saga text)")
     saga_id, first = given_up(side)
@@ -55,8 +55,9 @@ def database_work_of_two_attempts(side: WorkerSide) -> bool:
         work = WorkConnection(side.rt.db, 60)
         insert = "INSERT INTO business VALUES (%s)"
         work.get().exec_driver_sql(insert, (saga_id,))
+        ended, unused = Ended(Succeeded({})), _Ahead(None, side.rt, Direction.DO)
         try:
-            _close(side.rt, claimed, Ended(Succeeded({})), work, Because())
+            _close(side.rt, claimed, ended, work, Because(), unused)
         finally:
             work.drop()
     return side.row("SELECT count(*) FROM business WHERE saga = %s", saga_id) != (1,)

@@ -13,8 +13,15 @@ from orchestration.adapters.saga_records import (
     Record,
     Start,
 )
-from orchestration.core.saga.events import EventType, NewFact
-from orchestration.core.saga.model import Direction, SagaState
+from orchestration.core.saga.events import EventType, NewFact, SagaEvent
+from orchestration.core.saga.fold import apply
+from orchestration.core.saga.forward import routed
+from orchestration.core.saga.model import (
+    Direction,
+    SagaState,
+    SagaStep,
+    SagaTransaction,
+)
 from orchestration.core.saga.outcomes import Failed, Succeeded
 from orchestration.errors import SagaConflict
 from tests.chaos.scenes.common import (
@@ -131,6 +138,17 @@ def message_before_the_retry_is_due(side: WorkerSide) -> bool:
 
 def message_before_its_turn(side: WorkerSide) -> bool:
     return deliver(side, side.begin(), "s2")
+
+
+def message_to_an_agent_that_was_not_chosen(side: WorkerSide) -> bool:
+    steps = [SagaStep("s1", capability="calc", action="work")]
+    saga_id = side.begin(SagaTransaction("skilled", steps))
+    chosen = routed("s1", attempt=1, round_=1, agent_id="agent-other", why={})
+    log = side.rt.log
+    view = log.view(saga_id)
+    after = apply(view, SagaEvent(2, chosen.type, chosen.data, side.rt.recorder.now()))
+    log.record(Record.of(view, after, (chosen,), check_at=None), Because())
+    return deliver(side, saga_id, "s1")
 
 
 def message_of_a_saga_that_turned(side: WorkerSide) -> bool:

@@ -11,6 +11,7 @@ from orchestration.adapters.saga_records import (
     Because,
 )
 from orchestration.adapters.schedules import SagaSchedule, Schedules
+from orchestration.agents import ActionContext
 from orchestration.core.saga.outcomes import Failed, Succeeded
 from orchestration.engine.scheduling import Scheduler
 from orchestration.saga import SagaTransaction
@@ -31,10 +32,14 @@ def refused_with_a_tail(side: WorkerSide) -> bool:
 
 
 def turned_with_a_tail(side: WorkerSide) -> bool:
-    """The saga is cancelled while the first step of a chain runs."""
+    """The saga is cancelled while the first step of a chain works on its connection.
+
+    So nothing is sent ahead of its end.
+    """
     saga_id = side.begin()
 
-    def act(*_: Any) -> dict[str, Any]:
+    def act(_: Any, context: ActionContext) -> dict[str, Any]:
+        context.connection.exec_driver_sql("SELECT 1")
         side.rt.desk.cancel(saga_id, WHO)
         return {}
 
