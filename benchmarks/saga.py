@@ -12,21 +12,18 @@ is a limit, the ratio says how much of it is used.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from contextlib import ExitStack
-from statistics import median
 from typing import Final
 
-from benchmarks._bench import Bench, Row, fresh_database, fsync_ms
+from benchmarks._bench import Bench, Row, fresh_database
 from benchmarks._sides.chain import bare_chain
-from benchmarks._sides.cpu import used_s
 from benchmarks._sides.ours import branches, five, migrate, opened, ours
-from benchmarks._sides.side import Side, frozen, missing
+from benchmarks._sides.side import missing
 from benchmarks._sides.stored import store_ended
+from benchmarks._sides.turns import WARM_UP, in_turns
 
 __all__ = ["run"]
 
-WARM_UP = 40
 LIMIT_P50_MS, LIMIT_P99_MS = 20.0, 50.0
 LIMIT_BRANCHES_S = 4.3
 FEW = 1_000
@@ -65,7 +62,7 @@ def _five_steps(bench: Bench, url: str) -> list[Row]:
         peers.append(getattr(importlib.import_module(module), function)(peer))
     if not peers:
         return []
-    rates = _in_turns(bench, [ours(OURS, url), *peers])
+    rates = in_turns(bench, [ours(OURS, url), *peers])
     return [
         _row(name.format(peer.name), rates[OURS], rates[peer.name], "sagas/s")
         for peer in peers
@@ -78,7 +75,7 @@ def _with_events(bench: Bench, url: str) -> list[Row]:
     if not bench.wants(name):
         return []
     sides = [ours(OURS, url, events=True), bare_chain(CHAIN, events=True)]
-    rates = _in_turns(bench, sides)
+    rates = in_turns(bench, sides)
     return [_row(name, rates[OURS], rates[CHAIN], "sagas/s")]
 
 
@@ -122,34 +119,8 @@ def _stored(bench: Bench, url: str, databases: ExitStack) -> list[Row]:
         with opened(bench, database_url=database_url):
             pass  # leaves a saga to copy
         store_ended(database_url, count)
-    rates = _in_turns(bench, [ours("few", url), ours("many", full, number=6)])
+    rates = in_turns(bench, [ours("few", url), ours("many", full, number=6)])
     return [_row(name, rates["many"], rates["few"], "sagas/s")]
-
-
-def _in_turns(bench: Bench, sides: Sequence[Side]) -> dict[str, float]:
-    """Return the median rate of each side, by its name.
-
-    Each round is told while it runs: the rates, and how much of the processors' time
-    one saga took in all processes together.
-    """
-    rounds, count = (5, 60) if bench.quick else (9, 150)
-    rates: dict[str, list[float]] = {side.name: [] for side in sides}
-    with ExitStack() as opened_sides:
-        runners = {
-            one.name: opened_sides.enter_context(one.open(bench)) for one in sides
-        }
-        for runner in runners.values():
-            runner.rate(WARM_UP)
-        for nth in range(1, rounds + 1):
-            heard = [f"round {nth}: fsync {fsync_ms()} ms"]
-            for name, runner in runners.items():
-                with frozen(one for one in runners.values() if one is not runner):
-                    before_s = used_s()
-                    rates[name].append(runner.rate(count))
-                    cpu_ms = 1_000 * (used_s() - before_s) / count
-                heard.append(f"{name} {rates[name][-1]:.1f}/s ({cpu_ms:.1f} ms)")
-            print(" · ".join(heard))
-    return {name: median(values) for name, values in rates.items()}
 
 
 def _row(name: str, ours: float, peer: float, unit: str) -> Row:

@@ -16,6 +16,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from statistics import median
@@ -205,28 +207,39 @@ def _process_rate(url: str, threads: int, worker: Worker, _: int) -> float:
 
 def _threads_rate(url: str, threads: int, worker: Worker) -> float:
     """Let threads work for a while and count."""
-    counts = [0] * threads
     start = threading.Barrier(threads + 1)
     stop = threading.Event()
 
-    def loop(index: int) -> None:
-        work = worker(url)
-        for _ in range(60):
-            work()  # connections, plans and streams are there
+    def loop() -> int:
+        count = 0
+        try:
+            work = worker(url)
+            for _ in range(60):
+                work()  # connections, plans and streams are there
+        except BaseException:
+            start.abort()  # nobody waits for who has failed
+            raise
         start.wait()
         while not stop.is_set():
-            counts[index] += work()
+            count += work()
+        return count
 
-    members = [threading.Thread(target=loop, args=(i,)) for i in range(threads)]
-    for member in members:
-        member.start()
-    start.wait()
-    begin = time.perf_counter()
-    time.sleep(SECONDS)
-    stop.set()
-    for member in members:
-        member.join()
-    return sum(counts) / (time.perf_counter() - begin)
+    with ThreadPoolExecutor(threads) as pool:
+        members = [pool.submit(loop) for _ in range(threads)]
+        try:
+            with suppress(threading.BrokenBarrierError):  # its cause is told below
+                start.wait()
+            begin = time.perf_counter()
+            time.sleep(0 if start.broken else SECONDS)
+        finally:
+            stop.set()
+            start.abort()
+        failed = [error for one in members if (error := one.exception())]
+        for error in failed:
+            if not isinstance(error, threading.BrokenBarrierError):
+                raise error
+        count = sum(one.result() for one in members)
+        return count / (time.perf_counter() - begin)
 
 
 def _verify_rate(engine: Engine) -> float:

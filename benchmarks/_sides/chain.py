@@ -1,4 +1,4 @@
-"""A bare Celery chain of five tasks, with Celery's defaults and kept results.
+"""A bare Celery chain of tasks, with Celery's defaults and kept results.
 
 What most people have before they have sagas: no record but the results, and nothing
 is undone. Its workers are ``celery -A benchmarks._sides.chain worker -c 2``; the
@@ -37,14 +37,21 @@ def noop(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def bare_chain(name: str, *, events: bool = False) -> Side:
-    """Return the side of the bare chain, with or without task events."""
-    return Side(name, partial(_open, events=events))
+def bare_chain(name: str, *, events: bool = False, length: int = 5) -> Side:
+    """Return the side of the bare chain.
+
+    Args:
+        name: As shown.
+        events: Whether its worker sends task events.
+        length: How many tasks it has.
+    """
+    return Side(name, partial(_open, events=events, length=length))
 
 
 class _Chain:
-    def __init__(self, redis_url: str, worker: int) -> None:
+    def __init__(self, redis_url: str, worker: int, length: int) -> None:
         self.heads = (worker,)
+        self._length = length
         self._threads = Threads()
         self._redis = redis.Redis.from_url(redis_url)
         self._results: list[AsyncResult] = []
@@ -65,7 +72,8 @@ class _Chain:
         self._redis.close()
 
     def _start(self) -> str:
-        first, *rest = (noop.s({"order": 7}), *(noop.s() for _ in range(4)))
+        more = (noop.s() for _ in range(self._length - 1))
+        first, *rest = (noop.s({"order": 7}), *more)
         result = chain(first, *rest, app=app).apply_async()
         self._results.append(result)
         return str(result.id)
@@ -79,7 +87,7 @@ class _Chain:
 
 
 @contextmanager
-def _open(bench: Bench, *, events: bool) -> Iterator[_Chain]:
+def _open(bench: Bench, *, events: bool, length: int) -> Iterator[_Chain]:
     broker_url = redis_database(bench.redis_url, 2)
     result_url = redis_database(bench.redis_url, 3)
     app.conf.update(broker_url=broker_url, result_backend=result_url)
@@ -88,5 +96,5 @@ def _open(bench: Bench, *, events: bool) -> Iterator[_Chain]:
         words = ["worker", "-c", "2", "-n", "chain@%h", *["-E"] * events]
         pid = start_celery(supervisor, "chain", __name__, *words, env=environment)
         wait_for_nodes(broker_url, 1)
-        with closing(_Chain(result_url, pid)) as runner:
+        with closing(_Chain(result_url, pid, length)) as runner:
             yield runner

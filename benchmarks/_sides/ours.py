@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -28,11 +28,20 @@ from orchestration.errors import UnknownAgent
 from orchestration.message_bus import MessageBus
 from orchestration.saga import SagaOrchestrator, SagaStep, SagaTransaction
 
-__all__ = ["Ours", "branches", "five", "migrate", "opened", "ours"]
+__all__ = ["Ours", "Starter", "branches", "five", "migrate", "opened", "ours"]
 
 _AGENT = "agent-bench"
 _HOSTED_S = 30.0
 _ENDED = "SELECT saga_id, state FROM orch.ended_saga WHERE saga_id = ANY (%s)"
+
+
+Starter = Callable[[MessageBus], Callable[[], Awaitable[str]]]
+"""Returns, for a bus, what starts one of that which is measured and returns its id."""
+
+
+def _fives(bus: MessageBus) -> Callable[[], Awaitable[str]]:
+    saga = SagaOrchestrator(bus)
+    return lambda: saga.start(five())
 
 
 def five() -> SagaTransaction:
@@ -71,7 +80,12 @@ def migrate(database_url: str) -> None:
 
 
 def ours(
-    name: str, database_url: str, *, events: bool = False, number: int = 0
+    name: str,
+    database_url: str,
+    *,
+    events: bool = False,
+    number: int = 0,
+    starter: Starter = _fives,
 ) -> Side:
     """Return our side on a migrated database.
 
@@ -80,16 +94,28 @@ def ours(
         database_url: Where its sagas are.
         events: Whether its worker sends task events.
         number: The first of its two Redis databases.
+        starter: Of what is measured; five steps unless it is given.
     """
     return Side(
         name,
-        partial(opened, database_url=database_url, events=events, number=number),
+        partial(
+            opened,
+            database_url=database_url,
+            events=events,
+            number=number,
+            starter=starter,
+        ),
     )
 
 
 @contextmanager
 def opened(
-    bench: Bench, *, database_url: str, events: bool = False, number: int = 0
+    bench: Bench,
+    *,
+    database_url: str,
+    events: bool = False,
+    number: int = 0,
+    starter: Starter = _fives,
 ) -> Iterator[Ours]:
     """Start our processes; they end with the block. One saga has run by then."""
     environment = {
@@ -101,7 +127,7 @@ def opened(
     with processes(*urls) as supervisor:
         heads = _start(supervisor, environment, events=events)
         wait_for_nodes(environment["CELERY_BROKER_URL"], 2)
-        with closing(Ours(environment, heads)) as producer:
+        with closing(Ours(environment, heads, starter)) as producer:
             producer.wait_until_hosted()
             yield producer
 
@@ -109,7 +135,9 @@ def opened(
 class Ours:
     """A producer of sagas whose workers run."""
 
-    def __init__(self, environment: dict[str, str], heads: Sequence[int]) -> None:
+    def __init__(
+        self, environment: dict[str, str], heads: Sequence[int], starter: Starter
+    ) -> None:
         self.heads = heads
         address = make_url(environment["DATABASE_URL"]).set(drivername="postgresql")
         self._ends = psycopg2.connect(address.render_as_string(hide_password=False))
@@ -122,6 +150,7 @@ class Ours:
             }
         )
         self._saga = SagaOrchestrator(self._bus)
+        self._start_one = starter(self._bus)
         self._loop = asyncio.Runner()
         self._loop.run(self._bus.initialize())
 
@@ -169,8 +198,8 @@ class Ours:
 
         async def produce() -> None:
             for _ in left:
-                saga_id = await self._saga.start(five())
-                started.append(saga_id)
+                one = await self._start_one()
+                started.append(one)
 
         await asyncio.gather(*(produce() for _ in range(PRODUCERS)))
         return started
