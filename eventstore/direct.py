@@ -42,8 +42,12 @@ class Direct:
         Raises:
             DBAPIError: What the database or the connection reported.
         """
-        connection = self._borrow()
         dialect = self._engine.dialect
+        try:
+            connection = self._borrow()
+        except dialect.loaded_dbapi.Error as exc:
+            # The engine translates what its own connections report, and not this.
+            raise self._told(statement, parameters, exc, is_broken=True) from exc
         try:
             with closing(connection.cursor()) as cursor:
                 cursor.execute(statement, parameters)
@@ -57,15 +61,7 @@ class Direct:
                     connection.close()
             else:
                 self._give_back(connection)
-            raise DBAPIError.instance(
-                statement,
-                parameters,
-                exc,
-                dialect.loaded_dbapi.Error,
-                hide_parameters=True,
-                connection_invalidated=broken,
-                dialect=dialect,
-            ) from exc
+            raise self._told(statement, parameters, exc, is_broken=broken) from exc
         except BaseException:
             # Interrupted in the middle, as by an alarm: nobody knows how it stands.
             connection.close()
@@ -78,6 +74,26 @@ class Direct:
         while self._idle:
             with suppress(IndexError):  # another thread took the last one
                 self._idle.pop().close()
+
+    def _told(
+        self,
+        statement: str,
+        parameters: tuple[Any, ...] | dict[str, Any],
+        error: Exception,
+        *,
+        is_broken: bool,
+    ) -> BaseException:
+        """Return what the driver reported as SQLAlchemy's own error."""
+        dialect = self._engine.dialect
+        return DBAPIError.instance(
+            statement,
+            parameters,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=is_broken,
+            dialect=dialect,
+        )
 
     def _borrow(self) -> Any:  # noqa: ANN401  the driver's connection has no type
         with suppress(IndexError):
