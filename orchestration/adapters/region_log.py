@@ -13,12 +13,11 @@ from eventstore import canonical_bytes
 from orchestration.adapters.database import Database
 from orchestration.adapters.queries import load_queries
 from orchestration.adapters.region_peer import PeerPage, Place
-from orchestration.adapters.registry_feed import FeedChange, Kind
+from orchestration.adapters.registry_feed import FeedChange
 from orchestration.adapters.registry_log import state_of
 from orchestration.adapters.saga_records import Because
 from orchestration.core.registry.events import EventType, NewFact, agent_uuid
 from orchestration.core.registry.fold import AgentState, apply
-from orchestration.core.registry.model import AgentStatus
 from orchestration.core.registry.regions import (
     Claim,
     RegionEvent,
@@ -283,14 +282,7 @@ class RegionLog:
             if state is not None:
                 changes.append(FeedChange.of(replace(state, version=version)))
                 continue
-            changes.append(
-                FeedChange(
-                    kind=Kind.GONE,
-                    agent_id=agent_id,
-                    version=version,
-                    status=AgentStatus.DECOMMISSIONED,
-                )
-            )
+            changes.append(FeedChange.gone(agent_id, version))
         return tuple(changes)
 
     def _append(

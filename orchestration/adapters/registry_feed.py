@@ -101,6 +101,16 @@ class FeedChange:
             document=json.dumps(document),
         )
 
+    @classmethod
+    def gone(cls, agent_id: str, version: int) -> Self:
+        """Return the change that tells of an agent that it has left."""
+        return cls(
+            kind=Kind.GONE,
+            agent_id=agent_id,
+            version=version,
+            status=AgentStatus.DECOMMISSIONED,
+        )
+
     @property
     def state(self) -> str:
         """Where it stands, as Redis keeps it; a digest may follow."""

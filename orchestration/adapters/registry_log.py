@@ -145,6 +145,10 @@ class RegistryLog:
         found = (state_of(row) for row in self.db.rows(self.sql["states"]))
         return {state.descriptor.agent_id: state for state in found}
 
+    def versions(self) -> dict[str, int]:
+        """Return the version of every agent that is registered or shown, by id."""
+        return dict(self.db.rows(self.sql["versions"]))  # type: ignore[arg-type]  # two columns
+
     def some(self, agent_ids: Sequence[str]) -> dict[str, Recorded]:
         """Return where some agents stand, whether they are registered or not."""
         rows = self.db.rows(self.sql["some"], (list(agent_ids),))

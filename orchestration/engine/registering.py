@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestration.adapters.database import Database
-from orchestration.adapters.registry_feed import FeedChange, Heard, Kind
+from orchestration.adapters.registry_feed import FeedChange, Heard
 from orchestration.adapters.registry_hot import HotState
 from orchestration.adapters.registry_log import (
     Recorded,
@@ -31,7 +31,7 @@ from orchestration.core.registry.checks import (
 from orchestration.core.registry.events import NewFact
 from orchestration.core.registry.fold import AgentState
 from orchestration.core.registry.health import HealthRules
-from orchestration.core.registry.model import AgentDescriptor, AgentStatus
+from orchestration.core.registry.model import AgentDescriptor
 from orchestration.core.registry.registering import deregistration, registration
 from orchestration.core.registry.sla import SlaRules
 from orchestration.core.registry.token import Refusal, verify_token
@@ -57,6 +57,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 _MOST_TRIES: Final = 10
+_PATIENCE_S: Final = 5.0
+"""With another process that builds the hot state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +159,7 @@ class RegistryDesk:
                 break
         else:
             raise _too_busy(agent_id)
-        gone = FeedChange(
-            kind=Kind.GONE,
-            agent_id=agent_id,
-            version=stands.version,
-            status=AgentStatus.DECOMMISSIONED,
-        )
-        self.tell([gone])
+        self.tell([FeedChange.gone(agent_id, stands.version)])
         return Ended(agent_id, stands.version)
 
     def beat(
@@ -199,8 +195,10 @@ class RegistryDesk:
     def tell(self, changes: Sequence[FeedChange]) -> None:
         """Tell the replicas what is recorded; what is in vain the sweep makes good."""
         try:
-            # What is built has it from Postgres; to tell it again costs nothing.
-            if not self.hot.change(changes) and ensure_built(self.log, self.hot):
+            if not self.hot.change(changes) and ensure_built(
+                self.log, self.hot, wait_s=_PATIENCE_S
+            ):
+                # Whoever built it may have read Postgres before this was recorded.
                 self.hot.change(changes)
         except TransportError as exc:
             logger.warning(

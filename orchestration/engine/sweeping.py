@@ -12,7 +12,11 @@ import numpy as np
 
 from orchestration.adapters.registry_feed import FeedChange, Glance, Kind
 from orchestration.adapters.registry_log import LastSweep, RowsToSweep
-from orchestration.adapters.registry_rebuild import ensure_built, rebuild
+from orchestration.adapters.registry_rebuild import (
+    differences,
+    ensure_built,
+    rebuild,
+)
 from orchestration.adapters.saga_records import Because
 from orchestration.core.registry.checksum import digests, id_hash, sum_of
 from orchestration.core.registry.events import NewFact
@@ -246,21 +250,7 @@ class RegistrySweeper:
             return rebuild(log, hot)
         known = {agent: change.version for agent, change in states.items()}
         expected = {agent: version for agent, (version, _) in stands.items()}
-        differing = [
-            agent
-            for agent in known.keys() | expected.keys()
-            if known.get(agent) != expected.get(agent)
-        ]
-        changes: list[FeedChange] = []
-        # Asked again: what came in meanwhile is no difference.
-        for agent, now in log.some(differing).items():
-            if now.state is not None and known.get(agent, 0) < now.version:
-                changes.append(FeedChange.of(now.state))
-            elif now.state is None and agent in known:
-                if known[agent] < now.version:
-                    changes.append(_gone(agent, now.version))
-                else:
-                    log.heal(agent)  # its row was lost
+        changes = differences(log, known, expected)
         if changes:
             logger.info("Redis had %d agents otherwise than Postgres", len(changes))
             self.desk.tell(changes)
@@ -302,7 +292,7 @@ def _told(
         if version is None:
             continue
         if judged.result.status[row] == _GONE:
-            found.append(_gone(agent_id, version))
+            found.append(FeedChange.gone(agent_id, version))
             continue
         change = FeedChange(
             kind=Kind.STATUS,
@@ -315,12 +305,3 @@ def _told(
         )
         found.append(change)
     return found
-
-
-def _gone(agent_id: str, version: int) -> FeedChange:
-    return FeedChange(
-        kind=Kind.GONE,
-        agent_id=agent_id,
-        version=version,
-        status=AgentStatus.DECOMMISSIONED,
-    )

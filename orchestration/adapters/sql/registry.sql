@@ -31,6 +31,11 @@ SELECT
     last_heartbeat_ms, '{}'::jsonb, version, region, as_of
 FROM orch.agent_shown
 
+-- name: versions
+SELECT agent_id, version FROM orch.agent
+UNION ALL
+SELECT agent_id, version FROM orch.agent_shown
+
 -- name: some
 -- Where these agents stand. Those without a row have null for all but the version.
 SELECT
