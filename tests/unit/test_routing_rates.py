@@ -54,14 +54,12 @@ def test_a_forgotten_target_starts_anew() -> None:
 
 
 @pytest.mark.parametrize("burst", [2, 20, 200])
-def test_an_hour_of_bursts_and_backward_jumps_passes_the_rate_within_two_percent(
-    burst: int,
-) -> None:
+def test_bursts_and_backward_jumps_pass_the_rate_within_two_percent(burst: int) -> None:
     rng, limits = Random(burst), RateLimits(Rate(calls_per_s=50, burst=burst))
     passed_s, off_s, taken = 0.0, 0.0, 0
-    jumps = iter([900.0, 1_800.0, 2_700.0])
+    jumps = iter([300.0, 600.0, 900.0])
     jump_s = next(jumps)
-    while passed_s < 3_600:
+    while passed_s < 1_200:
         # Asked for about 400 times a second at random, a tenth of it in bursts.
         size = 40 if rng.random() < 1 / 400 else 1
         passed_s += rng.expovariate(400)
@@ -70,7 +68,7 @@ def test_an_hour_of_bursts_and_backward_jumps_passes_the_rate_within_two_percent
             jump_s = next(jumps, 1e9)
         for _ in range(size):
             taken += limits.take("agent-1", now_s=10_000 + passed_s + off_s)
-    assert abs(taken / (50 * 3_600) - 1) <= 0.02
+    assert abs(taken / (50 * 1_200) - 1) <= 0.02
 
 
 @pytest.mark.parametrize("burst", [1, 20, 200])
