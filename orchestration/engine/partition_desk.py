@@ -255,6 +255,11 @@ class PartitionDesk:
         plan, swarm_id = known.colony.plan, known.view.swarm_id
         able = pullers(known.colony)
         for held in self.queue.expired(swarm_id):
+            if held.partition in known.colony.done:
+                # Its process ended between the record and telling the queue of it.
+                self.queue.settle(swarm_id, held, Settling.OVER)
+                self._wake(plan, [held.agent] if held.agent in able else [])
+                continue
             failures = known.colony.failures.get(held.partition, 0) + 1
             wait_ms = plan.retry_in_ms(failures)
             fact = failed(

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -31,12 +32,14 @@ from orchestration.errors import NonRetryable, RetryLater, TransportError
 __all__ = ["Puller"]
 
 logger = logging.getLogger(__name__)
-_SLICE_S: Final = 0.1
-"""No agent begins another partition in a turn that has lasted so long."""
+_SLICE_S: Final = 0.25
+"""No agent begins another partition in a turn that has lasted so long; between turns a
+process waits for a message, longer than between partitions."""
 
 _GRACE_MS: Final = 1_000
 _NOT_HOSTED_MS: Final = 1_000
 _PLANS: Final = 64
+_MOST_ASIDE: Final = 64  # one for each thread of a pool that works
 _TIME: Final = RealTime()
 
 
@@ -62,6 +65,13 @@ class Puller:
     worker: Callable[[], str]
     max_payload_bytes: int
     _plans: dict[str, Plan] = field(default_factory=dict)
+    _aside: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_MOST_ASIDE, "partition-record")
+    )
+
+    def close(self) -> None:
+        """Wait for what is being recorded."""
+        self._aside.shutdown()
 
     def pull(self, swarm_id: str, agent: int, turn: int, because: Because) -> str:
         """Have an agent take its turn; return what became of it, for people."""
@@ -69,24 +79,19 @@ class Puller:
         handler = handler_of(plan.task.handler_name or "")
         until = time.monotonic() + _SLICE_S
         done = 0
-        while True:
-            claim = self._claim(plan, agent, turn)
-            if claim.answer is not Answer.LEASED:
-                return self._rest(plan, claim, done, because)
-            held = Held(claim.partition, claim.attempt, agent)
-            turn = claim.turn
+        claim = self._claim(plan, agent, turn)
+        while claim.answer is Answer.LEASED:
+            held, turn = Held(claim.partition, claim.attempt, agent), claim.turn
             if handler is None:
                 return self._hand_back(plan, held, turn)
             worked = self._work(plan, held, handler)
-            left, is_due = self._settle(plan, held, claim, worked, because)
             done += 1
-            if is_due or left == 0:
-                self._tick(plan)
-            if left == 0:
-                return f"{done} done, none left"
-            if done >= plan.turn_size or time.monotonic() >= until:
-                self._send_turn(plan, agent, turn)
+            is_last = done >= plan.turn_size or time.monotonic() >= until
+            following = self._end(plan, held, claim, worked, because, is_last=is_last)
+            if following is None:
                 return f"{done} done"
+            claim = following
+        return self._rest(plan, claim, done, because)
 
     def _claim(self, plan: Plan, agent: int, turn: int) -> Claim:
         desk = self.desk
@@ -163,45 +168,87 @@ class Puller:
             ended.set()
             timer.cancel()
 
-    def _settle(
-        self, plan: Plan, held: Held, claim: Claim, worked: _Worked, because: Because
-    ) -> tuple[int, bool]:
-        """Record how an attempt has ended, then let the queue know.
+    def _end(
+        self,
+        plan: Plan,
+        held: Held,
+        claim: Claim,
+        worked: _Worked,
+        because: Because,
+        *,
+        is_last: bool,
+    ) -> Claim | None:
+        """End an attempt; return what its agent got next, or None after its turn.
 
-        Returns:
-            How many partitions are left, and whether a tick is due.
+        What comes next is asked for while the attempt is being recorded. It is begun
+        once that is on record: code that kills its process costs nobody else's work.
         """
+        wait_ms = None if worked.error is None else _wait_ms(plan, claim, worked.error)
+        recording = self._aside.submit(
+            self._record, plan, held, worked, because, retry_in_ms=wait_ms
+        )
+        following = None
+        try:
+            if is_last:
+                self._send_turn(plan, held.agent, claim.turn)
+            else:
+                following = self._claim(plan, held.agent, claim.turn)
+        finally:
+            # If this raises, what was claimed comes back like this: by its lease.
+            is_open = recording.result()
+        if not is_open:
+            self._tick(plan)
+            return None
+        self._aside.submit(self._settle, plan, held, wait_ms)
+        return following
+
+    def _settle(self, plan: Plan, held: Held, wait_ms: int | None) -> None:
+        """Let the queue know of what is on record; in vain, a tick does so later."""
+        try:
+            left, is_due = self.desk.queue.settle(
+                plan.swarm_id,
+                held,
+                Settling.OVER if wait_ms is None else Settling.RETRY,
+                wait_ms=wait_ms or 0,
+                tick_every=plan.tick_every,
+            )
+        except TransportError:
+            logger.warning("partition %s: not settled yet", held.partition)
+            return
+        if is_due or left == 0:
+            self._tick(plan)
+
+    def _record(
+        self,
+        plan: Plan,
+        held: Held,
+        worked: _Worked,
+        because: Because,
+        *,
+        retry_in_ms: int | None,
+    ) -> bool:
+        """Record how an attempt has ended; return whether the swarm goes on."""
         timing = {"busy_ms": worked.busy_ms, "worker": self.worker()}
         p, agent, attempt = held.partition, held.agent, held.attempt
-        wait_ms: int | None = None
         if worked.result is not None:
             fact = committed(p, agent, attempt, worked.result, timing)
         else:
-            error = worked.error or RuntimeError("it came to nothing")
-            wait_ms = _wait_ms(plan, claim, error)
             fact = failed(
                 p,
                 agent,
                 attempt,
                 how=How.FAILED,
-                error=told_error(error),
-                retry_in_ms=wait_ms,
+                error=told_error(worked.error or RuntimeError("it came to nothing")),
+                retry_in_ms=retry_in_ms,
                 timing=timing,
             )
         recorded = self.desk.record(plan.swarm_id, [fact], because)
         if recorded is None:
-            return 0, False
+            return False
         if not recorded[0] and worked.result is not None:
             again = repeated(p, agent, attempt)
             self.desk.record(plan.swarm_id, [again], because)
-        is_over = worked.result is not None or wait_ms is None
-        return self.desk.queue.settle(
-            plan.swarm_id,
-            held,
-            Settling.OVER if is_over else Settling.RETRY,
-            wait_ms=wait_ms or 0,
-            tick_every=plan.tick_every,
-        )
+        return True
 
     def _plan(self, swarm_id: str) -> Plan:
         plan = self._plans.get(swarm_id)

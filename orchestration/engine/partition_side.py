@@ -98,5 +98,6 @@ class PartitionSide:
 
     def close(self) -> None:
         """Let go of everything but the database, which is the caller's."""
+        self.puller.close()
         self.sender.close()
         self.queue.close()

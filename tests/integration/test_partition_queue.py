@@ -33,6 +33,7 @@ from orchestration.core.swarm.task import SwarmTask
 from orchestration.settings import Settings
 from orchestration.swarm_metrics import SwarmMetrics
 from tests.support.front import Front, front_door
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -288,6 +289,32 @@ def test_the_nurse_gives_back_at_once_what_the_dead_had(
     # It has failed at nothing: its attempt was just not its agent's to end.
     tries = [(one.attempt, one.failures) for one in again]
     assert tries == ([(2, 0)] if nurses else [])
+
+
+# --- leases that end
+
+
+def test_what_is_done_is_not_taken_for_lost_though_its_process_did_not_tell(
+    front: Front,
+) -> None:
+    """It ended after the record, before the queue heard of it."""
+    side = front.bus.partitions
+    task = SwarmTask("t", 4, 10, handler="h", swarm_id="s")
+    side.desk.swarms.begin("s", started(task), BECAUSE)
+    assert side.desk.tick("s", BECAUSE)
+    agent = min(pullers(side.desk.read("s").colony))
+    [turn] = side.queue.wake("s", [agent]).values()
+    claim = side.queue.claim("s", agent, turn, lease_ms=1, grace_ms=0)
+    timing = {"busy_ms": 1.0, "worker": "w"}
+    fact = committed(claim.partition, agent, 1, PartitionResult(rows=1), timing)
+    assert side.log.record("s", [fact], BECAUSE) == (True,)
+    wait_until(lambda: side.queue.expired("s"), "its lease has ended")
+    assert side.desk.tick("s", BECAUSE)
+    assert side.queue.expired("s") == side.queue.held_by("s", {agent}) == ()
+    assert side.queue.pace("s").left == 3
+    colony = side.desk.read("s").colony
+    assert colony.failures == {}
+    assert [*colony.done] == [claim.partition]
 
 
 # --- metrics

@@ -28,7 +28,7 @@ _BACKOFF_MOST_MS: Final = 60_000
 _TICKS: Final = 20
 """About so many ticks a run has at least, if it has as many partitions."""
 
-_TURNS: Final = 5
+_TURNS: Final = 3
 """About so many turns each agent has."""
 
 
