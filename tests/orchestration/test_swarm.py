@@ -100,9 +100,16 @@ def lines(notes: Path) -> list[str]:
     return notes.read_text().splitlines() if notes.exists() else []
 
 
-def await_held(notes: Path) -> None:
-    """Return once each slot is held by a partition that waits for its gate."""
+def begin_held(swarm: SwarmOrchestrator, wanted: SwarmTask, notes: Path) -> str:
+    """Begin a swarm and return once its gate holds each slot at its first partition.
+
+    The worker is at rest before: while its tasks are short it puts some behind others,
+    and what is behind one that is held leaves a slot without any.
+    """
+    wait_until(lambda: not busy(swarm), "nobody is at work any more")
+    swarm_id = begin(swarm, wanted)
     wait_until(lambda: len(lines(notes)) == SLOTS, "each slot has its first partition")
+    return swarm_id
 
 
 def deploy_asked(
@@ -114,8 +121,7 @@ def deploy_asked(
     the gate holds all slots, none of them is at a tick any more; and then only the
     patrol can end another swarm, and is at nothing else when it does.
     """
-    swarm_id = begin(swarm, wanted)
-    await_held(notes)
+    swarm_id = begin_held(swarm, wanted, notes)
     assert deploy(swarm, task(1, timeout_ms=1))["status"] == "TIMEOUT"
     held.touch()
     return result_of(swarm, swarm_id)
@@ -354,8 +360,7 @@ def test_a_later_run_begins_with_the_longest(
     assert field.groups[1].work_ms >= 50
     held, notes = gate(), folder / "longest"
     again = {**told, "gate": str(held), "touched": str(notes)}
-    swarm_id = begin(swarm, task(24, groups=groups, metadata=again))
-    await_held(notes)
+    swarm_id = begin_held(swarm, task(24, groups=groups, metadata=again), notes)
     assert {int(line.split()[0]) % 3 for line in lines(notes)} == {longest}
     held.touch()
     assert result_of(swarm, swarm_id)["groups"] == {"all": 3, "known": 3}

@@ -69,7 +69,8 @@ class Swarming:
             view = self.bus.swarms.log.view(swarm_id)
             return view.iteration >= at_least or view.status.is_over
 
-        wait_until(is_there, f"swarm {swarm_id} is at iteration {at_least}")
+        what = f"swarm {swarm_id} is at iteration {at_least}"
+        wait_until(is_there, what, timeout_s=200.0)
 
 
 def told(options: Mapping[str, Any]) -> dict[str, Any]:
