@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from orchestration.adapters.embedded import (
     EmbeddedServerError,
@@ -29,6 +30,10 @@ from tests.support.servers import (
     wipe,
 )
 from tests.support.stack import Stack
+from tests.unit.profiles import PROFILE
+
+# Before any test module is imported: its laws are decorated with what is then loaded.
+settings.load_profile(PROFILE)
 
 STACKS = pytest.StashKey[list[Stack]]()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from orchestration.adapters.saga_records import Because
+from orchestration.contracts import DEFAULT_QUEUE, pool_queue
 from orchestration.core.saga.acts import Who
 from orchestration.core.swarm.events import EventType, NewFact
 from orchestration.core.swarm.fold import SwarmStatus, SwarmView
@@ -24,6 +26,8 @@ from orchestration.errors import (
 __all__ = ["SwarmDesk"]
 
 logger = logging.getLogger(__name__)
+# Workers serve both, unless told otherwise: which of them it is need not be told.
+_OF_ALL_WORKERS: Final = (DEFAULT_QUEUE, pool_queue("default"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +57,15 @@ class SwarmDesk:
         """
         if faults := run.faults(self.most_agents):
             raise InvalidSwarm(run.name, faults)
-        if run.fitness and self.queue_of(run.fitness) is None:
+        queue = self.queue_of(run.fitness) if run.fitness else DEFAULT_QUEUE
+        if queue is None:
             fault = (
                 f"fitness {run.fitness!r} is hosted by no worker: start one that "
                 "imports its module (-I), or use one of the standard functions"
             )
             raise UnknownFitness(run.name, [fault])
+        if queue not in _OF_ALL_WORKERS:
+            run = replace(run, queue=queue)
         view, is_new = self.log.begin(swarm_id, started(run), because)
         if is_new:
             self.send(view)

@@ -97,16 +97,9 @@ def _as_recorded(swarms: SwarmSide, swarm_id: str) -> dict[str, Any]:
 
 def _frame(swarms: SwarmSide, swarm_id: str, told: dict[str, Any]) -> SwarmFrame | None:
     """Return a frame of the newest state there is; None: there is none."""
-    try:
-        blob = swarms.hot.get(swarm_id)
-    except TransportError:
-        blob = None
-    if blob is None:
-        kept = swarms.log.snapshot(swarm_id)
-        blob = kept.state if kept else None
-    if blob is None:
+    state = _state(swarms, swarm_id, told["iteration"])
+    if state is None:
         return None
-    state = SwarmState.from_bytes(blob)
     positions: Floats = state.record["position"]
     positions.flags.writeable = False
     return SwarmFrame(
@@ -117,3 +110,18 @@ def _frame(swarms: SwarmSide, swarm_id: str, told: dict[str, Any]) -> SwarmFrame
         positions=positions,
         state=state,
     )
+
+
+def _state(swarms: SwarmSide, swarm_id: str, iteration: int) -> SwarmState | None:
+    """Return the newest state there is of a swarm that is on record up to there."""
+    try:
+        blob = swarms.hot.get(swarm_id)
+    except TransportError:
+        blob = None
+    state = None if blob is None else SwarmState.from_bytes(blob)
+    if state is None or state.iteration < iteration:
+        # Redis has lost it, or gets it after the record; the last one is in both.
+        kept = swarms.log.snapshot(swarm_id)
+        if kept is not None and (state is None or kept.iteration > state.iteration):
+            state = SwarmState.from_bytes(kept.state)
+    return state

@@ -14,7 +14,7 @@ from tests.conftest import migrate
 from tests.support.stack import Stack, Started
 from tests.support.swarming import CUBE, Swarming, swarming
 
-pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 WORKER = ("-c", "2")
 
@@ -30,7 +30,7 @@ def servers() -> Iterator[EmbeddedServers]:
 def stack(servers: EmbeddedServers, make_stack: Callable[..., Stack]) -> Stack:
     environment = servers.environment | {
         "ORCHESTRATION_SWARM_STILL_S": "0.5",
-        "ORCHESTRATION_SWARM_SNAPSHOT_S": "0.5",
+        "ORCHESTRATION_SWARM_SNAPSHOT_S": "0.1",
     }
     migrate(environment)
     return make_stack(environment)
@@ -61,7 +61,7 @@ def test_twenty_killed_workers_cost_no_iteration_and_no_bit(
         front.await_iteration(swarm_id, at)
         worker.kill()
         worker = stack.worker(*WORKER)
-    report = front.wait(swarm_id, timeout_s=120)
+    report = front.wait(swarm_id, timeout_s=400)
     assert report.state_hash == wanted
     assert front.iterations(swarm_id) == list(range(1, 1_001))
 
@@ -78,13 +78,13 @@ def test_settings_evolve_to_the_same_whoever_is_killed(
     def begun() -> str:
         return asyncio.run(front.swarm.start_tuning("rastrigin", CUBE, **told))
 
-    wanted = front.wait(begun(), timeout_s=120)
+    wanted = front.wait(begun(), timeout_s=400)
     swarm_id = begun()
     for at in (1, 6, 11):
         front.await_iteration(swarm_id, at)
         worker.kill()
         worker = stack.worker(*WORKER)
-    report = front.wait(swarm_id, timeout_s=120)
+    report = front.wait(swarm_id, timeout_s=400)
     assert report.state_hash == wanted.state_hash
     assert report.settings == wanted.settings
     assert front.iterations(swarm_id) == list(range(1, 21))
@@ -103,7 +103,7 @@ def test_worker_and_beat_killed_in_turn_lose_no_iteration(
         which = ("worker", "beat")[nth % 2]
         parts[which].kill()
         parts[which] = stack.worker(*WORKER) if which == "worker" else stack.beat()
-    report = front.wait(swarm_id, timeout_s=120)
+    report = front.wait(swarm_id, timeout_s=400)
     assert report.state_hash == wanted
     assert front.iterations(swarm_id) == list(range(1, 1_001))
 
@@ -122,7 +122,7 @@ def test_a_wiped_redis_is_resumed_from_the_snapshot(
         client.flushall()
     assert front.bus.swarms.log.snapshot(swarm_id) is not None
     stack.worker(*WORKER)
-    report = front.wait(swarm_id, timeout_s=120)
+    report = front.wait(swarm_id, timeout_s=400)
     assert report.state_hash == wanted
     assert front.iterations(swarm_id) == list(range(1, 601))
 
@@ -141,6 +141,6 @@ def test_killed_workers_cost_a_federation_no_iteration_and_no_bit(
         front.await_iteration(swarm_id, at)
         worker.kill()
         worker = stack.worker(*WORKER)
-    report = front.wait(swarm_id, timeout_s=120)
+    report = front.wait(swarm_id, timeout_s=400)
     assert report.state_hash == wanted
     assert front.iterations(swarm_id) == list(range(1, 601))

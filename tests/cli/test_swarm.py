@@ -142,7 +142,7 @@ def test_one_is_paused_and_stopped_while_it_is_followed(running, swarm):
         assert "‖ PAUSED" in swarm("list", "--state", "paused").stdout
         stopped = swarm.json("stop", "long-1", "--why", "enough")
         assert stopped["status"] == "STOPPED"
-        told, _ = follower.communicate(timeout=30)
+        told, _ = follower.communicate(timeout=120)
     finally:
         follower.kill()
         follower.communicate()

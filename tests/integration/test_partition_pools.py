@@ -38,7 +38,7 @@ def test_work_is_shared_out_on_either_broker_and_in_any_pool(
         failing = {"3": 1, "5": 2, "7": 9}
         metadata = {"failing": failing, "busy_ms": [5] * COUNT}
         given = {"handler": "work", "backoff_ms": 20, "metadata": metadata}
-        task = SwarmTask("test", COUNT, 20, timeout_ms=60_000, **given)
+        task = SwarmTask("test", COUNT, 20, timeout_ms=200_000, **given)
         result = asyncio.run(swarm.deploy(task))
         values = [one.value for one in asyncio.run(swarm.results(task.swarm_id))]
     assert result["partitions"] == {"done": COUNT - 1, "failed": 1, "pending": 0}

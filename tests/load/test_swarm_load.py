@@ -19,7 +19,7 @@ from tests.support.shared import shared_stack, wait_all_ready
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SWARMS = int(os.environ.get("LOAD_SWARMS", "10"))
 AGENTS = 1_000
@@ -108,7 +108,7 @@ def test_ten_thousand_agents_work_where_the_setting_allows_it(
     client.close()
     log = front.bus.swarms.log
     wait_until(lambda: log.read("many"), "it has begun")
-    report = asyncio.run(swarms.wait("many", timeout_ms=60_000))
+    report = asyncio.run(swarms.wait("many", timeout_ms=200_000))
     assert report.agents == MOST_AGENTS
     assert report.result["partitions"]["done"] == PARTITIONS
     values = [one.value for one in asyncio.run(swarms.results("many"))]

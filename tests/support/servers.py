@@ -96,7 +96,7 @@ def fresh_rabbitmq() -> Iterator[str]:
     admin_url = os.environ.get("ORCHESTRATION_TEST_RABBITMQ_URL") or RABBITMQ_DEFAULT
     parts = urllib.parse.urlsplit(admin_url)
     try:
-        socket.create_connection((parts.hostname, parts.port or 5672), 5).close()
+        socket.create_connection((parts.hostname, parts.port or 5672), 30).close()
     except OSError as error:
         absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
     with fresh_vhost(admin_url) as url:
@@ -161,7 +161,7 @@ def _management(
         headers={"Content-Type": "application/json"},
     )
     try:
-        opener.open(request, timeout=10).close()
+        opener.open(request, timeout=60).close()
     except (urllib.error.URLError, OSError) as error:
         absent("RabbitMQ", RABBITMQ_WAY_OUT, error)
 

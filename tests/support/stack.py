@@ -16,7 +16,7 @@ from orchestration.adapters.embedded import Command, Supervisor
 from tests.support.processes import wait_for_no_process
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60.0
+READY_S = 180.0
 LOG_LINES = 60
 # Looking for neighbours takes a second of each start, and nothing here needs it.
 WORKER = ("worker", "-l", "INFO", "--without-mingle")
@@ -152,4 +152,4 @@ class Stack:
         """Stop everything and make sure that nothing is left."""
         marker, folder = self.supervisor.stack_id, self.supervisor.folder
         self.supervisor.close()
-        wait_for_no_process(marker, folder, timeout_s=10.0)
+        wait_for_no_process(marker, folder, timeout_s=60.0)

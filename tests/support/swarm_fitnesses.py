@@ -61,7 +61,9 @@ def kills_its_process(positions: Floats) -> Floats:
 
 @fitness("waits")
 def waits(positions: Floats) -> Floats:
-    switch("begun").touch()
-    while not switch("go").exists():
+    begun, go = switch("begun"), switch("go")
+    begun.touch()
+    while begun.exists() and not go.exists():  # neither is there once the test is over
         time.sleep(0.01)
+    switch("ended").touch()
     return bowl(positions)

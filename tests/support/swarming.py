@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from orchestration.adapters.celery_bus import make_producer
 from orchestration.core.swarm.events import EventType, SwarmEvent
 from orchestration.message_bus import MessageBus
 from orchestration.settings import Settings
 from orchestration.swarm import SwarmOrchestrator, SwarmReport
+from tests.support.shared import shared_stack, wait_all_ready
+from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 CUBE = [(-5.12, 5.12)] * 3
 AGENTS = "tests.support.swarm_fitnesses"
+RING: dict[str, object] = {
+    "islands": [{}, {"algorithm": "SPSO_2011"}, {"topology": "RING"}],
+    "migrate_every": 6,
+}
 
 
 class Swarming:
@@ -32,7 +38,7 @@ class Swarming:
     def optimize(self, fitness: Any = "rastrigin", **options: Any) -> SwarmReport:
         return self.wait(self.start(fitness, **options))
 
-    def wait(self, swarm_id: str, timeout_s: float = 60.0) -> SwarmReport:
+    def wait(self, swarm_id: str, timeout_s: float = 200.0) -> SwarmReport:
         limit = round(timeout_s * 1_000)
         return asyncio.run(self.swarm.wait(swarm_id, timeout_ms=limit))
 
@@ -57,11 +63,14 @@ class Swarming:
         ]
 
     def await_iteration(self, swarm_id: str, at_least: int) -> None:
-        log = self.bus.swarms.log
-        wait_until(
-            lambda: log.view(swarm_id).iteration >= at_least,
-            f"swarm {swarm_id} is at iteration {at_least}",
-        )
+        """Return once a swarm has come so far, or is over."""
+
+        def is_there() -> bool:
+            view = self.bus.swarms.log.view(swarm_id)
+            return view.iteration >= at_least or view.status.is_over
+
+        what = f"swarm {swarm_id} is at iteration {at_least}"
+        wait_until(is_there, what, timeout_s=200.0)
 
 
 def told(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +98,49 @@ def swarming(environment: Mapping[str, str]) -> Iterator[Swarming]:
         bus.disconnect()
 
 
-def switches(folder: Path) -> Callable[[str], Path]:
-    """Return the files by which a test tells fitnesses something."""
-    os.environ["SWITCHES"] = str(folder)
-    return lambda name: folder / name
+@contextlib.contextmanager
+def swarm_stack(
+    postgres_server: str,
+    redis_databases: tuple[str, str],
+    *workers: tuple[str, ...],
+    **settings: str,
+) -> Iterator[Stack]:
+    """Start a worker of two processes, such others, a chores worker and beat."""
+    with shared_stack(postgres_server, redis_databases, **settings) as stack:
+        for words in (("-I", AGENTS, "-c", "2", "-E"), *workers):
+            stack.worker(*words, wait=False)
+        stack.chores(wait=False)
+        stack.beat(wait=False)
+        yield wait_all_ready(stack)
+
+
+def await_hosted(front: Swarming, *names: str) -> None:
+    """Return once workers have said that they host such: they are ready before."""
+    knows = front.bus.announcements.knows
+    for name in names:
+        wait_until(lambda name=name: knows(f"@fitness/{name}"), f"{name} is announced")
+
+
+@contextlib.contextmanager
+def listening(front: Swarming) -> Iterator[Callable[[str], int]]:
+    """Count the tasks of swarms that workers tell of in Celery's own events."""
+    seen: list[str] = []
+    app = make_producer(front.bus.settings)
+    with app.connection_for_read() as connection:
+        ready = threading.Event()
+        handlers = {
+            "task-received": lambda event: seen.append(event["args"]),
+            # Nothing is heard before the first of these, whatever Celery says of it.
+            "worker-heartbeat": lambda _: ready.set(),
+        }
+        receiver = app.events.Receiver(connection, handlers=handlers)
+        thread = threading.Thread(
+            target=receiver.capture, kwargs={"timeout": 200, "wakeup": False}
+        )
+        thread.start()
+        try:
+            assert ready.wait(100)
+            yield lambda swarm_id: sum(swarm_id in args for args in seen)
+        finally:
+            receiver.should_stop = True
+            thread.join()
