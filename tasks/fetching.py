@@ -14,8 +14,9 @@ from types import MethodType
 from typing import Any, Final
 
 from celery import bootsteps
-from celery.concurrency.prefork import TaskPool
 from celery.worker import state
+
+from tasks.pool import Prefork
 
 __all__ = ["FetchAhead", "Pace"]
 
@@ -72,7 +73,7 @@ class FetchAhead(bootsteps.StartStopStep):
         """Begin with a consumer that has just connected."""
         if parent.connection.transport.driver_type != "redis":
             return
-        if not isinstance(parent.pool, TaskPool):
+        if not isinstance(parent.pool, Prefork):
             return
         qos, pace = parent.task_consumer.channel.qos, Pace()
         if parent.hub is not None:
@@ -84,8 +85,13 @@ class FetchAhead(bootsteps.StartStopStep):
             processes = parent.pool.num_processes
             if has_room():
                 return True
-            if len(state.reserved_requests) >= 2 * processes:
+            held = len(state.reserved_requests)
+            if held >= 2 * processes:
                 return False
+            # What waits behind a task that turned out long keeps no process from its
+            # next one.
+            if processes <= held < processes + parent.pool.waiting:
+                return True
             begun = (one.time_start for one in state.active_requests)
             since = min((at for at in begun if at), default=None)
             return pace.is_quick(processes, state.all_total_count[0], since)

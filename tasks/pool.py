@@ -108,6 +108,11 @@ class Loads:
         del at_work
         self._full = set(self._held)
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait behind another one of their process."""
+        return self._held.total() - len(self._held)
+
     def __contains__(self, process: object) -> bool:
         return process in self._full
 
@@ -174,6 +179,12 @@ class Prefork(TaskPool):
     """
 
     Pool = _Pool
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait in the pipe of a process that does another one."""
+        loads = self._pool._busy_workers  # noqa: SLF001
+        return loads.waiting if isinstance(loads, Loads) else 0
 
     def on_start(self) -> None:
         """Start the processes."""

@@ -7,18 +7,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery.concurrency.prefork import TaskPool
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.worker import state
 
 from tasks import fetching
 from tasks.fetching import FetchAhead, Pace
+from tasks.pool import Prefork
 
 PROCESSES = 2
 
 
-class Pool(TaskPool):
+class Pool(Prefork):
     num_processes = PROCESSES
+    waiting = 0
 
 
 def consumer(
@@ -121,6 +122,19 @@ def test_what_there_is_room_for_is_taken_at_any_pace(
         FetchAhead(worker).start(worker)
     taken.add("message")
     assert (full.qos.can_consume(), free.qos.can_consume()) == (False, True)
+
+
+def test_what_waits_behind_a_long_task_keeps_no_process_from_its_next(
+    taken: set[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "Pace", Pace)  # nothing is quick while that goes on
+    monkeypatch.setattr(Pool, "waiting", 1)
+    worker = consumer()
+    FetchAhead(worker).start(worker)
+    taken |= {"a long one", "what waits behind it"}
+    assert worker.qos.can_consume()
+    taken.add("what the other process does")
+    assert not worker.qos.can_consume()
 
 
 @pytest.mark.parametrize(

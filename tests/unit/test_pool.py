@@ -36,6 +36,18 @@ def test_where_tasks_end_soon_each_gets_a_second_and_no_third() -> None:
     assert sorted(given(loads_of(ends_soon=(A, B)), 9)) == [A, A, B, B]
 
 
+def test_what_waits_behind_another_is_counted_until_it_begins() -> None:
+    loads = loads_of(ends_soon=(A, B))
+    seen = [loads.waiting]
+    for process in (A, B, A):
+        loads.add(process)
+        seen.append(loads.waiting)
+    loads.one_ended(A)
+    seen.append(loads.waiting)
+    loads.discard(A)
+    assert [*seen, loads.waiting] == [0, 0, 0, 1, 0, 0]
+
+
 def test_nothing_is_put_behind_what_takes_long() -> None:
     assert given(loads_of(ends_soon=(B,)), 9) == [A, B, B]
     assert given(loads_of(ends_soon=()), 9) == [A, B]
