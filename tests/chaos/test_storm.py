@@ -109,7 +109,7 @@ def weather(storm: Storm, front: Front, faults: Sequence[str], sagas: int) -> No
     assert chain_is_sound(storm.engine)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_short_storm_loses_nothing_and_leaves_nothing(
     storm: Storm, front: Front
 ) -> None:

@@ -44,8 +44,8 @@ class Held:
 
     def ends(self) -> int:
         """Wait for the holder to end, then for all of its stack."""
-        code = self.process.wait(timeout=30)
-        wait_for_no_process(self.marker, self.folder)
+        code = self.process.wait(timeout=120)
+        wait_for_no_process(self.marker, self.folder, timeout_s=120)
         return code
 
 
