@@ -215,6 +215,7 @@ def test_kept_folder_can_be_taken_over_right_after_kill_9(
 ) -> None:
     first = hold("wait", open_folder)
     first.process.kill()
+    first.process.wait()
     second = hold("return", open_folder)
     assert second.facts["database_url"] == first.facts["database_url"]
     assert second.ends() == 0
