@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _AGENTS = "examples.csrd.agents"
-_LEASE_S = 3
+_LEASE_S = 5
 _FAILED, _INTERRUPTED = 1, 130
 # What of this process's variables could lead a demo to other servers or data.
 _OURS = ("ORCHESTRATION_", "DATABASE_URL", "REDIS_URL", "CELERY_", "CSRD_", "KAFKA_")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stage", "Untrue", "failing", "killed", "reported", "verified"]
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
 _LOOK_EVERY_S = 0.03
 _READ_DELAY_MS = 300
 _SITES_BEFORE_KILL = 4
@@ -132,7 +132,7 @@ class Stage:
         """Tell what happens until a condition is true, or the saga is over.
 
         Raises:
-            Untrue: It takes longer than a minute.
+            Untrue: It takes longer than three minutes.
         """
         give_up_at = time.monotonic() + _PATIENCE_S
         facts: SagaFacts | None = None

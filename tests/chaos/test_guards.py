@@ -32,7 +32,7 @@ from tests.support.servers import fresh_database
 from tests.support.switches import Switches
 from tests.support.worker_side import WorkerSide, worker_side
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ def test_a_step_longer_than_the_visibility_timeout_runs_once(
             "s1 takes three timeouts",
         )
         # Once: Redis takes the refusal of the second for the end of both.
-        assert "left alone: another delivery holds it" in worker.log
+        wait_until(
+            lambda: "left alone: another delivery holds it" in worker.log,
+            "it is given out again, and left alone",
+        )
         gate.touch()
         assert front.wait(saga_id).state is SagaState.COMPLETED
         assert effects.lines(saga_id, "begin") == ["s1", "s2"]

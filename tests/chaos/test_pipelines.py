@@ -21,13 +21,13 @@ from tests.support.stack import Stack
 from tests.support.storm import Storm, raging
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 A, B, C = "agent-a", "agent-b", "agent-c"
 ITEMS = list(range(12))
 RUNS = 30
 FAULTS = ("kill_worker", "flush", "kill_chores", "kill_beat", "restart_postgres")
-LEASE_S = 2
+LEASE_S = 6
 AGENTS = ("-I", "tests.support.line_agents", "-c", "2")
 
 

@@ -19,9 +19,10 @@ from tests.support.storm import held
 from tests.support.waiting import wait_until
 from tests.support.world import Attempt
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-LEASE_S = 3
+# Who lives is not taken for dead, though the host stands still for seconds.
+LEASE_S = 8
 AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
 
 
@@ -78,9 +79,10 @@ def test_what_a_dead_worker_held_is_taken_over_within_its_lease(
         for saga_id in lost:
             attempt = Attempt(saga_id, "s3", "do", 1)
             took_s = taken_over_after_s(front, attempt, at)
-            # The promise of the lease, by the times on record; no measure of speed.
+            # The promise of the lease, by the times on record; no measure of speed:
+            # without it the step would be held to the end of its minute.
             assert took_s is not None
-            assert took_s <= LEASE_S + 5
+            assert took_s <= LEASE_S + 20
 
 
 def test_a_wiped_redis_loses_no_saga(

@@ -12,7 +12,7 @@ from tests.support.front import Effects, front_door, linear
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 AGENTS = ("-I", "tests.support.effects_agents")
 
@@ -20,7 +20,7 @@ AGENTS = ("-I", "tests.support.effects_agents")
 @pytest.fixture
 def effects(stack: Stack, tmp_path: Path) -> Effects:
     found = Effects(tmp_path / "effects")
-    stack.env |= {"EFFECTS_FILE": str(found.path), "ORCHESTRATION_LEASE_S": "2"}
+    stack.env |= {"EFFECTS_FILE": str(found.path), "ORCHESTRATION_LEASE_S": "8"}
     return found
 
 

@@ -62,6 +62,12 @@ def run(
     """Start sagas, a part of them before each fault; return which of them fail."""
     begun: dict[str, bool] = {}
     made = [some_saga(number, 0.15) for number in range(sagas)]
+
+    def feed() -> None:
+        transaction, fails = some_saga(len(begun), 0.15)
+        begun[front.start(transaction)] = fails
+
+    storm.feed = feed
     for number, fault in enumerate(in_some_order(storm.dice, faults), 1):
         for transaction, fails in made[len(begun) : sagas * number // len(faults)]:
             begun[front.start(transaction)] = fails
@@ -104,12 +110,12 @@ def weather(storm: Storm, front: Front, faults: Sequence[str], sagas: int) -> No
     verdict = judge(front, storm.world, begun, storm.in_flight)
     print(f"{dict(verdict.states)}; {report(storm, front, verdict.doubles)}")
     assert not verdict.faults
-    assert len(begun) == verdict.states.total() == sagas
+    assert len(begun) == verdict.states.total() >= sagas
     assert verdict.doubles <= len(storm.in_flight)
     assert chain_is_sound(storm.engine)
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_short_storm_loses_nothing_and_leaves_nothing(
     storm: Storm, front: Front
 ) -> None:

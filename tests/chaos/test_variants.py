@@ -151,7 +151,7 @@ def test_timers_are_kept_while_everything_falls(storm: Storm, front: Front) -> N
 @pytest.fixture
 def running(stack: Stack, effects: Effects) -> Iterator[Front]:
     """A producer beside one worker of two children, chores and beat."""
-    stack.env |= {"EFFECTS_FILE": str(effects.path), "ORCHESTRATION_LEASE_S": "3"}
+    stack.env |= {"EFFECTS_FILE": str(effects.path), "ORCHESTRATION_LEASE_S": "8"}
     agents = ("-I", "tests.support.effects_agents", "-c", "2")
     parts = [
         stack.worker(*agents, wait=False),

@@ -226,7 +226,7 @@ def test_a_bulk_act_at_a_terminal_asks_first(shared, running, answer, is_paused)
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
     finally:
         os.close(ours)
@@ -301,11 +301,11 @@ def test_a_template_is_listed_and_run_by_its_name_with_parameters(
     assert "order@1.2.0" in listed
     assert "customer, timeout_ms=60000" in listed
     words = ["saga", "run", "order@1.2.0", "--param", "customer=7", "--id", "order-7"]
-    done = run(*words, "--param", "timeout_ms=5000", "--data", '{"n": 1}', **given)
+    done = run(*words, "--param", "timeout_ms=50000", "--data", '{"n": 1}', **given)
     assert done.returncode == 0, done.stdout + done.stderr
     started = act_of(shared, "order-7", "SAGA_STARTED")
     assert started["definition"]["template"] == "order@1.2.0"
-    assert started["definition"]["timeout_ms"] == 5_000
+    assert started["definition"]["timeout_ms"] == 50_000
     assert started["initial_data"] == {"customer": "7", "n": 1}
     missing = run("saga", "run", "order", **given)
     assert missing.returncode == 2

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, one in SERVICES.items() if one.get("build") == ".")
-READY_S = 60.0
+READY_S = 180.0
 
 
 def seconds(duration: str) -> float:

@@ -32,7 +32,7 @@ def order(tmp_path, stack):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

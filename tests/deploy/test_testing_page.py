@@ -41,7 +41,7 @@ def said(folder: Path, *words: str, env: Mapping[str, str], code: int = 0) -> st
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=280,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -69,7 +69,8 @@ def test_what_runs_on_workers_passes(folder: Path, stack: Stack) -> None:
     stack.env |= {
         "PYTHONPATH": str(folder),
         "SHOP": str(folder / "shop.db"),
-        "ORCHESTRATION_LEASE_S": "2",
+        # Nobody but who is killed or frozen is taken for lost.
+        "ORCHESTRATION_LEASE_S": "5",
     }
     stack.worker("-I", "shop,orchestration.testing.worker", "-c", "4")
     stack.chores()

@@ -29,7 +29,7 @@ def main(ending: str, data_dir: str | None = None) -> None:
         )
         psycopg2.connect(servers.database_url.replace("+psycopg2", "")).close()
         if ending == "fork" and os.fork() == 0:
-            signal.alarm(60)
+            signal.alarm(280)
             signal.pause()
         if ending == "work":
             start_celery(servers, "worker", "-c", "2")

@@ -45,4 +45,4 @@ def test_a_vhost_takes_messages(rabbitmq_url: str) -> None:
         connection.SimpleQueue("tray") as queue,
     ):
         queue.put({"hello": "there"})
-        assert queue.get(timeout=10).payload == {"hello": "there"}
+        assert queue.get(timeout=120).payload == {"hello": "there"}

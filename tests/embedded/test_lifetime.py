@@ -44,8 +44,8 @@ class Held:
 
     def ends(self) -> int:
         """Wait for the holder to end, then for all of its stack."""
-        code = self.process.wait(timeout=30)
-        wait_for_no_process(self.marker, self.folder)
+        code = self.process.wait(timeout=120)
+        wait_for_no_process(self.marker, self.folder, timeout_s=120)
         return code
 
 
@@ -215,6 +215,7 @@ def test_kept_folder_can_be_taken_over_right_after_kill_9(
 ) -> None:
     first = hold("wait", open_folder)
     first.process.kill()
+    first.process.wait()
     second = hold("return", open_folder)
     assert second.facts["database_url"] == first.facts["database_url"]
     assert second.ends() == 0

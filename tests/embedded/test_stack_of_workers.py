@@ -67,7 +67,7 @@ def test_killed_worker_takes_its_children_along(
     children = worker.children()
     worker.kill()
     assert worker.wait() == -9
-    psutil.wait_procs(children, timeout=10)
+    psutil.wait_procs(children, timeout=120)
     assert not any(child.is_running() for child in children)
 
 

@@ -74,17 +74,29 @@ def test_process_that_does_not_heed_is_killed_with_its_children(
     supervisor.start(shell("deaf", script, grace_s=0.1))
     wait_until(lambda: supervisor.log_tail("deaf"), "the trap to be set")
     assert supervisor.stop("deaf") == -9
-    left = process_scan(supervisor.stack_id)
-    assert [line for line in left if "sleep" in line] == []
-
-
-def test_children_of_a_process_that_died_are_killed(supervisor: Supervisor) -> None:
-    supervisor.start(shell("father", "sleep 1000 & exit 1"))
-    wait_until(supervisor.ended, "the father to end")
     wait_until(
         lambda: not any("sleep" in line for line in process_scan(supervisor.stack_id)),
-        "the child to end",
+        "its children to end",
     )
+
+
+def test_children_of_a_process_that_died_are_killed(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    script = f"sleep 1000 & while [ ! -e {gate} ]; do sleep 0.02; done; exit 1"
+    supervisor.start(shell("father", script))
+
+    def child() -> list[str]:
+        lines = process_scan(supervisor.stack_id)
+        return [line for line in lines if line.endswith(" sleep 1000")]
+
+    wait_until(child, "the child to live")
+    assert supervisor.ended() == {}
+    gate.touch()
+    wait_until(supervisor.ended, "the father to end")
+    assert supervisor.ended() == {"father": 1}
+    wait_until(lambda: not child(), "the child to end")
 
 
 def test_environment_is_passed_on_with_additions(

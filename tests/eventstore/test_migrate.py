@@ -114,7 +114,7 @@ def test_sixteen_processes_migrate_two_databases_at_once(
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        answers = [process.communicate(timeout=60) for process in processes]
+        answers = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0] * 16, answers
         applied = sorted(int(out) for out, _ in answers)
         assert applied == [0] * 14 + [len(load())] * 2

@@ -1,5 +1,6 @@
 """Readers miss, double and reorder nothing, whatever happens to the writers."""
 
+import itertools
 import random
 import threading
 from collections import Counter
@@ -20,7 +21,8 @@ from tests.eventstore.conftest import Tamper
 pytestmark = pytest.mark.integration
 
 WRITERS = 8
-ROUNDS = 40
+ROUNDS = 40  # at least, and until there have been so many ticks meanwhile:
+TICKS = 50
 
 
 class Readers:
@@ -48,12 +50,14 @@ class Readers:
         self.store.close()
 
 
-def write(database_url: str, seed: int) -> None:
+def write(database_url: str, seed: int, enough: threading.Event) -> None:
     """Append in transactions that dawdle, roll back, and lose their backends."""
     choice = random.Random(seed)
     engine = create_engine(database_url, poolclass=NullPool)
     store = EventStore(engine)
-    for round_ in range(ROUNDS):
+    for round_ in itertools.count():
+        if round_ >= ROUNDS and enough.is_set():
+            return
         try:
             with engine.connect() as connection:
                 stream = f"race-{choice.randrange(20)}"
@@ -101,20 +105,26 @@ def test_readers_miss_double_and_reorder_nothing(
 ) -> None:
     readers = Readers(database_url)
     killer = create_engine(database_url, poolclass=NullPool)
+    enough = threading.Event()
     writers = [
-        threading.Thread(target=write, args=(database_url, seed))
+        threading.Thread(target=write, args=(database_url, seed, enough), daemon=True)
         for seed in range(WRITERS)
     ]
     ticks = killed = 0
     with open_transaction(database_url), open_transaction(postgres_server):
         for writer in writers:
             writer.start()
-        while any(writer.is_alive() for writer in writers):
-            readers.store.sequence()
-            readers.read()
-            ticks += 1
-            if ticks % 10 == 0:
-                killed += kill_a_tick(killer)
+        try:
+            while any(writer.is_alive() for writer in writers):
+                readers.store.sequence()
+                readers.read()
+                ticks += 1
+                if ticks % 10 == 0:
+                    killed += kill_a_tick(killer)
+                if ticks >= TICKS and killed > 0:
+                    enough.set()
+        finally:
+            enough.set()
         readers.store.sequence()
         while len(readers.seen) < _count(engine, "es.log"):
             readers.read()

@@ -96,12 +96,12 @@ def test_two_consumers_of_one_name_do_not_work_at_once(
     def slow(connection: Connection, event: RecordedEvent) -> None:
         note(connection, event)
         working.set()
-        assert done.wait(20)
+        assert done.wait(120)
 
     first = Subscription(filled, "projection")
     thread = threading.Thread(target=first.run_once, args=(slow,))
     thread.start()
-    assert working.wait(20)
+    assert working.wait(120)
     second = Subscription(filled, "projection")
     with pytest.raises(SubscriptionBusy, match="projection") as caught:
         second.run_once(note)

@@ -31,7 +31,8 @@ def running(
     """Two prefork children, a chores worker and beat."""
     settings = {
         "ORCHESTRATION_KEY_PREFIX": "shared_",
-        "ORCHESTRATION_LEASE_S": "2",
+        # No attempt is taken for lost because the host stood still for a moment.
+        "ORCHESTRATION_LEASE_S": "10",
         "EFFECTS_FILE": str(effects.path),
     }
     with shared_stack(postgres_server, redis_databases, **settings) as stack:

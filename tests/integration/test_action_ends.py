@@ -21,7 +21,7 @@ from tasks.finding import find_action
 from tests.support.worker_side import WorkerSide, worker_side
 
 # By a thread: the limit of a step uses the signal that the plugin would.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60, method="thread")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180, method="thread")]
 
 agent = Agent("agent-that-ends")
 told: list[str] = []
@@ -41,7 +41,7 @@ def _perform(claimed: Claimed, held: HeldLease, work: WorkConnection) -> Ended:
     return perform(claimed.view, "s", way, held, work, limit, find_action)
 
 
-def run(side: WorkerSide, action: str, timeout_ms: int = 5_000) -> Ended:
+def run(side: WorkerSide, action: str, timeout_ms: int = 30_000) -> Ended:
     """Perform one action in this thread."""
     one = SagaStep("s", agent.agent_id, action=action, timeout_ms=timeout_ms)
     claimed = side.open(side.begin(SagaTransaction("one", [one])), "s")
@@ -138,8 +138,12 @@ def test_a_coroutine_that_will_not_be_cancelled_does_not_go_on_in_the_next_step(
 ) -> None:
     outcome = run(side, "sleeps_on", timeout_ms=200).outcome
     assert isinstance(outcome, Lost)
-    assert isinstance(run(side, "quick").outcome, Succeeded)
-    assert told == ["cancelled"]
+    # A host that stood still may have closed the loop only once all of it was over.
+    before = [*told]
+    assert before[0] == "cancelled"
+    for _ in range(2):  # so long that what goes on would have its effect
+        assert isinstance(run(side, "quick").outcome, Succeeded)
+    assert told == before
 
 
 def test_a_coroutine_that_blocks_its_loop_is_stopped_all_the_same(

@@ -20,11 +20,12 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 from tests.support.worker_side import WorkerSide, worker_side
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 UNDO = Direction.UNDO
 FOR_GOOD = Failed({"type": "X", "message": "x"}, retryable=False)
 OPERATOR = Who("operator")
+AGES_S = 1e9  # in which no tick of a schedule ends while a test runs
 
 
 @pytest.fixture
@@ -188,9 +189,11 @@ def test_a_letter_of_no_saga_does_not_keep_the_others_from_their_try(
 
 def test_a_tick_is_done_once_whoever_is_told_of_it(side: WorkerSide) -> None:
     stuck(side, "a")
-    assert tick(side, "a") == 1
-    side.run("UPDATE orch.dead_letter SET next_try_at = now()")
-    assert letters.run() == 0
+    due_now = "UPDATE orch.dead_letter SET next_try_at = now()"
+    side.run(due_now)
+    assert letters.run(period_s=AGES_S) == 1
+    side.run(due_now)
+    assert letters.run(period_s=AGES_S) == 0
 
 
 @pytest.mark.slow
@@ -200,8 +203,10 @@ def test_on_workers_undos_end_by_themselves_or_are_left_to_a_person(
     effects, gate = Effects(tmp_path / "effects"), tmp_path / "gate"
     stack.env |= {
         "EFFECTS_FILE": str(effects.path),
-        "ORCHESTRATION_LETTER_RETRY_S": "0.5",
-        "ORCHESTRATION_LETTER_MAX_TRIES": "2",
+        # After 2, 4 and 8 s: after a first try in vain a busy host, too, has time to
+        # mend what is to go well at the next.
+        "ORCHESTRATION_LETTER_RETRY_S": "2",
+        "ORCHESTRATION_LETTER_MAX_TRIES": "3",
     }
     parts = [
         stack.worker("-I", "tests.support.effects_agents", "-c", "2", wait=False),
@@ -219,7 +224,7 @@ def test_on_workers_undos_end_by_themselves_or_are_left_to_a_person(
         for_ever = front.start(saga(undo_fail="always"))
         assert front.wait(for_a_while).state is SagaState.COMPENSATION_FAILED
         index = front.bus.saga_index
-        wait_until(lambda: index.letters(for_a_while)[0].tries == 1, "a first try")
+        wait_until(lambda: index.letters(for_a_while)[0].tries >= 1, "a first try")
         gate.touch()
         front.await_state(for_a_while, "COMPENSATED")
         assert index.letters(for_a_while) == ()
@@ -227,9 +232,9 @@ def test_on_workers_undos_end_by_themselves_or_are_left_to_a_person(
         wait_until(
             lambda: (
                 [(one.tries, one.next_try_at) for one in index.letters(for_ever)]
-                == [(2, None)]
+                == [(3, None)]
             ),
-            "after two tries a person is waited for",
+            "after three tries a person is waited for",
         )
         assert front.status(for_ever).state is SagaState.COMPENSATION_FAILED
-        assert front.types(for_ever).count("COMPENSATION_RETRIED") == 2
+        assert front.types(for_ever).count("COMPENSATION_RETRIED") == 3

@@ -13,7 +13,7 @@ from tests.support.front import Effects, Front, linear
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 QUEUE = "agents.default"
 GOOD: dict[str, Any] = {

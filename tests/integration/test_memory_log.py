@@ -31,7 +31,7 @@ from orchestration.errors import SagaConflict, SagaNotFound
 from orchestration.testing.mishaps import Chance
 from tests.support.twin_log import Postgres, Twins
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 BECAUSE = Because(actor="test")
 GONE = {"type": "ValueError", "message": "gone"}

@@ -16,7 +16,7 @@ from orchestration.testing.mishaps import Chance
 from tests.support.twin_log import Postgres, Twins
 from tests.unit.drawn_world import Drawn, DrawnWorld, drawn_worlds
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class TwinWorld(DrawnWorld):

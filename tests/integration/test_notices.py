@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 from tests.support.webhook import Webhook, listening
 from tests.support.worker_side import WorkerSide, worker_side
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 FOR_GOOD = Failed({"type": "NoTruck", "message": "no truck"}, retryable=False)
 
@@ -216,6 +216,7 @@ def test_on_workers_a_task_and_a_web_address_hear_of_a_failure(
     with front_door(stack.env) as front:
         status = front.run(linear(1, s1={"fail": "for good"}, on_failure="HALT"))
     wait_until(told.exists, "the task has run")
+    wait_until(lambda: webhook.bodies, "the web address has heard")
     by_task = json.loads(told.read_text())
     assert (by_task["saga_id"], by_task["state"]) == (status.saga_id, "FAILED")
     assert webhook.bodies[-1] == by_task

@@ -15,7 +15,7 @@ from orchestration.core.saga.outcomes import Failed, Succeeded
 from tests.support.front import linear
 from tests.support.worker_side import WorkerSide, worker_side
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 FOR_GOOD = Failed({"type": "X", "message": "x"}, retryable=False)
 

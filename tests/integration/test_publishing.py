@@ -16,6 +16,7 @@ from orchestration.adapters.embedded import EmbeddedServers
 from orchestration.adapters.publishing import Publisher
 from orchestration.errors import TransportError
 from orchestration.settings import Settings
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 QUEUE = "agents.test"
@@ -56,13 +57,19 @@ def publisher_of(app: Celery) -> Iterator[Publisher]:
         publisher.close()
 
 
-def fetched(app: Celery) -> list[tuple[dict[str, Any], Any]]:
-    """Take all messages; return the headers and the body of each."""
-    found = []
+def fetched(app: Celery, count: int = 1) -> list[tuple[dict[str, Any], Any]]:
+    """Take all messages once so many are there; return headers and body of each."""
+    found: list[tuple[dict[str, Any], Any]] = []
     with app.connection_for_read() as connection, connection.channel() as channel:
         queue = app.amqp.queues[QUEUE].bind(channel)
-        while (message := queue.get(no_ack=True)) is not None:
-            found.append((message.headers, json.loads(message.body)))
+
+        def take() -> bool:
+            while (message := queue.get(no_ack=True)) is not None:
+                found.append((message.headers, json.loads(message.body)))
+            return len(found) >= count
+
+        # A broker that confirms nothing may have them a moment later.
+        wait_until(take, f"{count} messages")
     return found
 
 
@@ -128,7 +135,7 @@ def test_a_connection_that_broke_is_made_anew(app: Celery) -> None:
             sent_by = connection.connection.transport.sock
         sent_by.shutdown(socket.SHUT_RDWR)
         publisher.publish(LINK, args=())
-    assert len(fetched(app)) == 2
+    assert len(fetched(app, 2)) == 2
 
 
 def test_a_broker_that_is_away_is_told_and_taken_again_when_it_is_back(

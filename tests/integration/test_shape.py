@@ -21,13 +21,19 @@ AGENTS = ("-I", "tests.support.effects_agents", "--without-mingle")
 
 
 class Watched:
-    """The tasks that Celery's events told of, in the order of their arrival."""
+    """The tasks that Celery's events told of, in the order of their arrival.
+
+    Attributes:
+        hears: Whether any event has come: those before it may have been missed.
+    """
 
     def __init__(self) -> None:
+        self.hears = False
         self.received: list[dict[str, Any]] = []
         self.ended: dict[str, str] = {}
 
     def on_event(self, event: dict[str, Any]) -> None:
+        self.hears = True
         if event["type"] == "task-received":
             self.received.append(event)
         elif event["type"] in ("task-succeeded", "task-failed", "task-retried"):
@@ -70,6 +76,7 @@ def seen(
     stack.env["EFFECTS_FILE"] = str(effects.path)
     with watching(stack.env["CELERY_BROKER_URL"]) as watched:
         stack.worker(*AGENTS, "-c", "2", "-E")
+        wait_until(lambda: watched.hears, "the worker's heartbeat is heard")
         with front_door(stack.env) as front:
             yield front, watched
 

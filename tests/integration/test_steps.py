@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
@@ -148,8 +149,10 @@ def test_after_the_pivot_nothing_is_undone_and_giving_up_pauses(
 def test_a_step_over_its_time_is_recorded_as_timed_out_and_tried_again(
     front: Front,
 ) -> None:
-    transaction = linear(1, s1={"timeout_ms": 200, "sleep_s": 30, "max_recoveries": 1})
-    status = front.run(transaction)
+    transaction = linear(
+        1, s1={"timeout_ms": 3_000, "sleep_s": 30, "max_recoveries": 1}
+    )
+    status = front.run(transaction)  # its undo has as much time, and needs less
     types = front.types(status.saga_id)
     assert types.count("STEP_TIMED_OUT") == 2
     # It may have taken effect, so it is undone before the saga is called undone.
@@ -286,11 +289,13 @@ def test_faults_and_large_input_are_refused_before_anything_starts(
 
 
 def test_waiting_ends_at_its_limit_and_the_saga_goes_on(
-    front: Front, effects: Effects
+    front: Front, effects: Effects, tmp_path: Path
 ) -> None:
-    saga_id = front.start(linear(2, s1={"sleep_s": 1}))
+    gate = tmp_path / "gate"
+    saga_id = front.start(linear(2, s1={"wait_for_file": str(gate)}))
     with pytest.raises(SagaStillRunning):
         front.wait(saga_id, timeout_s=0.1)
+    gate.touch()
     assert front.wait(saga_id).state is SagaState.COMPLETED
     assert effects.lines(saga_id, "do") == ["s1", "s2"]
 

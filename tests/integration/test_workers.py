@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
 from contextlib import closing
@@ -25,8 +26,11 @@ EXAMPLES = ("-I", "tests.support.example_agents", "--without-mingle")
 @pytest.fixture
 def effects(stack: Stack, tmp_path: Path) -> Effects:
     found = Effects(tmp_path / "effects")
-    stack.env |= {"EFFECTS_FILE": str(found.path), "ORCHESTRATION_LEASE_S": "1"}
-    stack.env["ORCHESTRATION_ANNOUNCE_INTERVAL_S"] = "0.5"
+    # Of a worker that does not end in order it is known after three intervals.
+    stack.env |= {
+        "EFFECTS_FILE": str(found.path),
+        "ORCHESTRATION_ANNOUNCE_INTERVAL_S": "3",
+    }
     return found
 
 
@@ -51,7 +55,7 @@ def test_in_a_thread_a_step_over_its_time_is_given_up_by_its_lease(
     with front_door(stack.env) as front:
         behaviour = {
             "wait_for_file": str(gate),
-            "timeout_ms": 500,
+            "timeout_ms": 4_000,  # its undo has as much
             "max_recoveries": 0,
         }
         saga_id = front.start(linear(1, s1=behaviour))
@@ -140,18 +144,29 @@ def test_flower_shows_saga_step_direction_and_attempt(
         ready="Connected to",
     )
     stack.worker(*EFFECTS, "-c", "2", "-E")
+
+    def shown() -> list[str]:
+        url = f"http://127.0.0.1:{port}/api/tasks"
+        with urllib.request.urlopen(url, timeout=120) as answer:
+            tasks = json.load(answer)
+        return [task["args"] or "" for task in tasks.values()]
+
+    def listens() -> bool:
+        front.run(linear(1))
+        with contextlib.suppress(OSError):  # it does not answer yet
+            return bool(shown())
+        return False
+
     with front_door(stack.env) as front:
+        wait_until(listens, "Flower hears of tasks")
         saga_id = front.run(
             linear(2, s1={"fail": "once"}, s2={"fail": "for good"})
         ).saga_id
 
-    def shown() -> set[str]:
-        url = f"http://127.0.0.1:{port}/api/tasks"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            tasks = json.load(answer)
-        return {task["args"].split(saga_id)[-1] for task in tasks.values()}
+    def told() -> set[str]:
+        return {args.split(saga_id)[-1] for args in shown()}
 
     wait_until(
-        lambda: {" · s1 · do · attempt 2", " · s1 · undo · attempt 1"} <= shown(),
+        lambda: {" · s1 · do · attempt 2", " · s1 · undo · attempt 1"} <= told(),
         "Flower's API tells them",
     )

@@ -27,6 +27,8 @@ from tests.support.storm import is_quiet
 from tests.support.waiting import wait_until
 from tests.support.world import World
 
+pytestmark = pytest.mark.timeout(900)
+
 SAGAS = int(os.environ.get("LOAD_SAGAS", "150"))
 KB_PER_SAGA = 50
 AGENTS = ("-I", "tests.support.effects_agents", "-c", "2")

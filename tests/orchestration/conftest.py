@@ -50,7 +50,8 @@ def running(
     asked = vars(request.module)
     settings = {
         "ORCHESTRATION_KEY_PREFIX": f"{request.module.__name__}_",
-        "ORCHESTRATION_LEASE_S": "2",
+        # No attempt is taken for lost because the host stood still for a moment.
+        "ORCHESTRATION_LEASE_S": "10",
         "EFFECTS_FILE": str(effects.path),
         "MEETING": str(folder),
         **asked.get("ENVIRONMENT", {}),

@@ -21,7 +21,8 @@ from tests.support.front import Front
 pytestmark = pytest.mark.integration
 
 MODULES = "tests.support.market_agents,orchestration.testing.worker"
-ENVIRONMENT = {"ORCHESTRATION_LEASE_S": "1"}
+# Nobody but who is killed or frozen is taken for lost, on a busy host too.
+ENVIRONMENT = {"ORCHESTRATION_LEASE_S": "5"}
 SOLD = {"euros": 30}
 
 

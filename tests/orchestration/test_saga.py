@@ -187,11 +187,19 @@ def test_a_failed_attempt_is_made_again_when_its_backoff_is_over(
 
 
 def test_jitter_shortens_a_wait_by_up_to_its_share(front: Front) -> None:
+    """Of eight draws one is shorter by a tenth, but once in a hundred million times."""
     policy = {"max_attempts": 2, "backoff_ms": 1_000, "jitter": 1.0}
-    status = front.run(linear(1, s1={"fail": "once", "retry_policy": policy}))
-    [failed] = [e for e in front.history(status.saga_id) if e.type == "STEP_FAILED"]
-    wait = failed.data["retry_at_ms"] - failed.recorded_at.timestamp() * 1_000
-    assert wait < 1_000
+    each = step("each", map="items", fail="once", retry_policy=policy)
+    status = front.run(SagaTransaction("jitter", [each]), items=[*range(8)])
+    waits = [
+        failed.data["retry_at_ms"] - failed.recorded_at.timestamp() * 1_000
+        for failed in front.history(status.saga_id)
+        if failed.type == "STEP_FAILED"
+    ]
+    assert len(waits) == 8
+    # The wait began a moment before the failure was recorded.
+    assert max(waits) <= 1_001
+    assert min(waits) < 900
     assert status.state is SagaState.COMPLETED
 
 

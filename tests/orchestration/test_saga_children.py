@@ -250,14 +250,16 @@ def test_a_pause_flows_down_and_so_does_the_resume(
 
 
 def test_a_pause_while_a_child_is_undone_flows_down_and_so_does_the_resume(
-    front: Front, effects: Effects
+    front: Front, effects: Effects, gate: Gate
 ) -> None:
-    inner = linear(2, s2={"undo_sleep_s": 0.7})
+    ends = gate()
+    inner = linear(2, s2={"undo_waits_for": str(ends)})
     saga_id = front.start(family(inner, last={"fail": "for good"}))
     child = child_of(front, saga_id)
     front.await_event(child, "STEP_COMPENSATION_STARTED", step="s2")
     front.act("pause", saga_id)
     front.await_state(child, "PAUSED")
+    ends.touch()
     front.await_event(child, "STEP_COMPENSATED", step="s2")
     front.act("resume", saga_id)
     assert front.wait(saga_id).state is SagaState.COMPENSATED
@@ -265,15 +267,17 @@ def test_a_pause_while_a_child_is_undone_flows_down_and_so_does_the_resume(
 
 
 def test_a_paused_saga_is_cancelled_also_while_its_child_is_being_undone(
-    front: Front,
+    front: Front, gate: Gate
 ) -> None:
-    inner = linear(3, s2={"undo_sleep_s": 0.7}, s3={"fail": "for good"})
+    ends = gate()
+    inner = linear(3, s2={"undo_waits_for": str(ends)}, s3={"fail": "for good"})
     saga_id = front.start(family(inner))
     child = child_of(front, saga_id)
     front.await_event(child, "STEP_COMPENSATION_STARTED", step="s2")
     front.act("pause", saga_id)
     front.await_state(child, "PAUSED")
     front.act("cancel", saga_id)
+    ends.touch()
     assert front.wait(saga_id).state is SagaState.COMPENSATED
     assert front.status(child).state is SagaState.COMPENSATED
 
@@ -301,12 +305,13 @@ def test_a_child_that_an_operator_paused_stays_so_until_resumed(
 
 def test_the_parents_deadline_ends_its_child(front: Front, effects: Effects) -> None:
     inner = linear(2, s1={"action": "work_until_cancelled"})
-    saga_id = front.start(family(inner, timeout_ms=1_500))
+    # The child begins before it, on a busy host too.
+    saga_id = front.start(family(inner, timeout_ms=6_000))
     parent, child = both(front, saga_id)
     assert (parent.state, child.state) == (SagaState.COMPENSATED,) * 2
     assert "SAGA_TIMED_OUT" in front.types(child.saga_id)
     started = front.await_event(child.saga_id, "SAGA_STARTED").data
-    by_parent = parent.started_at.timestamp() * 1_000 + 1_500
+    by_parent = parent.started_at.timestamp() * 1_000 + 6_000
     assert started["ends_by_ms"] <= by_parent
     assert effects.left(saga_id) | effects.left(child.saga_id) == set()
 

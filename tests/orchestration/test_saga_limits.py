@@ -104,13 +104,16 @@ def test_an_agents_actions_run_no_more_at_once_than_it_allows(
 
 
 def test_an_agent_is_not_called_more_often_than_it_allows(front: Front) -> None:
-    """Six calls at four a second: the last begins after five quarters."""
-    status = front.run(of("agent-rated", 6))
+    """Twelve calls at four a second: the last begins after eleven quarters."""
+    status = front.run(of("agent-rated", 12))
     assert status.state is SagaState.COMPLETED
+    events = front.history(status.saga_id)
     begun = [
         event.recorded_at
-        for event in front.history(status.saga_id)
+        for event in events
         if event.type == "STEP_STARTED" and event.data["step"] != "end"
     ]
+    assert len(begun) == 12
+    # From the saga's start: the first call may be recorded long after it was let in.
     # One call that nobody made before the first may be made up for.
-    assert (begun[-1] - begun[0]).total_seconds() >= 0.9
+    assert (begun[-1] - events[0].recorded_at).total_seconds() >= 2.4

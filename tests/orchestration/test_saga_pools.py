@@ -77,7 +77,11 @@ def test_what_runs_hears_of_a_cancel(front: Front, effects: Effects) -> None:
 
 
 def test_a_coroutine_over_its_time_is_cancelled(front: Front) -> None:
-    slow = {"action": "work_async", "sleep_s": 30, "timeout_ms": 200}
+    slow = {
+        "action": "work_async",
+        "sleep_s": 30,
+        "timeout_ms": 3_000,
+    }  # its undo's, too
     status = front.run(linear(1, s1={**slow, "max_recoveries": 0}))
     assert status.state is SagaState.COMPENSATED
     assert "STEP_TIMED_OUT" in front.types(status.saga_id)

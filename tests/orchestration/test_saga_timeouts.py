@@ -16,6 +16,10 @@ pytestmark = pytest.mark.integration
 
 Gate = Callable[[], Path]
 
+# What has to come before these run out comes in time on a busy host too.
+STEP_MS = 4_000
+SAGA_MS = 6_000
+
 
 def test_a_step_over_its_time_is_unknown_and_tried_again_under_its_key(
     front: Front, effects: Effects, gate: Gate
@@ -23,7 +27,7 @@ def test_a_step_over_its_time_is_unknown_and_tried_again_under_its_key(
     never = gate()
     transaction = linear(
         1,
-        s1={"timeout_ms": 200, "wait_for_file": str(never), "max_recoveries": 1},
+        s1={"timeout_ms": STEP_MS, "wait_for_file": str(never), "max_recoveries": 1},
     )
     status = front.run(transaction)
     assert front.types(status.saga_id).count("STEP_TIMED_OUT") == 2
@@ -41,7 +45,7 @@ def test_a_timed_out_step_follows_its_policy_for_unknown_outcomes(
     front: Front, gate: Gate
 ) -> None:
     never = str(gate())
-    slow = {"timeout_ms": 200, "wait_for_file": never}
+    slow = {"timeout_ms": STEP_MS, "wait_for_file": never}
     paused = front.run(linear(1, s1={**slow, "on_unknown": "ESCALATE"}))
     assert (paused.state, paused.unresolved_steps) == (SagaState.PAUSED, ("s1",))
     probed = front.run(linear(1, s1={**slow, "probe": "look", "max_recoveries": 0}))
@@ -61,7 +65,7 @@ def test_an_undo_over_its_time_is_tried_again_and_then_a_dead_letter(
 ) -> None:
     transaction = linear(
         2,
-        s1={"undo_sleep_s": 30, "timeout_ms": 200, "max_recoveries": 1},
+        s1={"undo_sleep_s": 30, "timeout_ms": STEP_MS, "max_recoveries": 1},
         s2={"fail": "for good"},
     )
     status = front.run(transaction)
@@ -75,7 +79,7 @@ def test_a_saga_over_its_time_is_undone_once_what_runs_has_ended(
     front: Front, effects: Effects
 ) -> None:
     """The step hears that its saga gives up, and only therefore ends."""
-    transaction = linear(3, s2={"action": "work_until_cancelled"}, timeout_ms=1_500)
+    transaction = linear(3, s2={"action": "work_until_cancelled"}, timeout_ms=SAGA_MS)
     status = front.run(transaction)
     assert status.state is SagaState.COMPENSATED
     assert (status.failed_step, status.error) == (None, None)
@@ -85,11 +89,22 @@ def test_a_saga_over_its_time_is_undone_once_what_runs_has_ended(
         result_or_raise(status)
 
 
-def test_undoing_is_not_bound_by_the_sagas_time(front: Front, effects: Effects) -> None:
+def test_undoing_is_not_bound_by_the_sagas_time(
+    front: Front, effects: Effects, gate: Gate
+) -> None:
+    ends = gate()
     transaction = linear(
-        2, s1={"undo_sleep_s": 1.6}, s2={"fail": "for good"}, timeout_ms=1_500
+        2,
+        s1={"undo_waits_for": str(ends)},
+        s2={"fail": "for good"},
+        timeout_ms=SAGA_MS,
     )
-    status = front.run(transaction)
+    saga_id = front.start(transaction)
+    front.await_event(saga_id, "STEP_COMPENSATION_STARTED", step="s1")
+    started = front.status(saga_id).started_at.timestamp()
+    front.await_time(started + SAGA_MS / 1_000 + 1.5)  # the sweep has looked by now
+    ends.touch()
+    status = front.wait(saga_id)
     assert status.state is SagaState.COMPENSATED
     assert "SAGA_TIMED_OUT" not in front.types(status.saga_id)
     assert effects.left(status.saga_id) == set()
@@ -99,8 +114,8 @@ def test_a_retry_that_is_due_after_the_sagas_end_is_not_waited_for(
     front: Front,
 ) -> None:
     policy = {"max_attempts": 2, "backoff_ms": 60_000}
-    transaction = linear(1, s1={"fail": "once", "retry_policy": policy}, timeout_ms=500)
-    status = front.run(transaction)
+    failing = {"fail": "once", "retry_policy": policy}
+    status = front.run(linear(1, s1=failing, timeout_ms=SAGA_MS))
     assert (status.state, status.steps[0].attempts) == (SagaState.COMPENSATED, 1)
 
 
@@ -112,7 +127,7 @@ def test_time_that_runs_out_while_the_pivot_runs_waits_for_its_outcome(
         3,
         s2={"is_pivot": True, "wait_for_file": str(ends)},
         s3={"compensation": None},
-        timeout_ms=1_500,
+        timeout_ms=SAGA_MS,
     )
     saga_id = front.start(transaction)
     front.await_event(saga_id, "SAGA_TIMED_OUT")
@@ -135,7 +150,7 @@ def test_time_that_runs_out_after_the_pivot_pauses_the_saga(
             step("a", "pivot", compensation=None, action="work_until_cancelled"),
             step("b", "a", compensation=None),
         ],
-        timeout_ms=1_500,
+        timeout_ms=SAGA_MS,
     )
     status = front.run(transaction)
     assert (status.state, status.completed_steps) == (
@@ -151,7 +166,7 @@ def test_a_halting_saga_over_its_time_fails_as_it_stands(
     transaction = linear(
         3,
         s2={"action": "work_until_cancelled"},
-        timeout_ms=1_500,
+        timeout_ms=SAGA_MS,
         on_failure="HALT",
     )
     status = front.run(transaction)

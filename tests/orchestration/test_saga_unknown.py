@@ -311,8 +311,11 @@ def test_a_cancel_does_not_touch_a_pivot_of_unknown_outcome(
 
 
 def late(ends: Path, **options: Any) -> SagaTransaction:
-    """Return a saga whose first step outlives its time, in a thread."""
-    given = {"timeout_ms": 300, "on_unknown": "COMPENSATE"} | options
+    """Return a saga whose first step outlives its time, in a thread.
+
+    Its undo, which has as much, is done in time on a busy host too.
+    """
+    given = {"timeout_ms": 4_000, "on_unknown": "COMPENSATE"} | options
     slow = replace(
         step("slow", wait_for_file=str(ends), **given), agent_id="agent-late"
     )

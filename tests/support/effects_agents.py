@@ -5,7 +5,7 @@ A step's metadata says how it behaves:
 - ``sleep_s`` before its effect, ``rest_s`` after it; for its undo ``undo_sleep_s`` and
   ``undo_rest_s``;
 - ``wait_for_file``: go on only once that file is there; ``rest_at_file`` likewise once
-  the effect is there;
+  the effect is there; ``undo_waits_for``: a file for its undo;
 - ``fail``: ``"once"``, ``"always"``, ``"for good"``, ``"unknown"`` (no effect at the
   first attempt, and it cannot tell), ``"unseen"`` (the same, with the effect),
   ``"afterwards"`` (cleanly, once it has waited); ``undo_fail`` likewise;
@@ -98,7 +98,8 @@ def unwork(_data: dict[str, Any], context: ActionContext) -> None:
     metadata = context.metadata
     _fail(metadata.get("undo_fail"), metadata.get("undo_mended_by"), context)
     _write(context, "unbegin")
-    _wait({"sleep_s": metadata.get("undo_sleep_s", 0)})
+    time.sleep(metadata.get("undo_sleep_s", 0))
+    _wait_for(metadata.get("undo_waits_for"))
     _write(context, "undo")
     time.sleep(context.metadata.get("undo_rest_s", 0))
 

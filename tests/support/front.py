@@ -127,6 +127,7 @@ _BEHAVIOUR = {
     "rest_s",
     "undo_sleep_s",
     "undo_rest_s",
+    "undo_waits_for",
     "wait_for_file",
     "rest_at_file",
     "kind",

@@ -116,6 +116,8 @@ class Storm:
         chores_arguments: Of the chores worker.
         seed: Of the dice; STORM_SEED sets it.
         frozen: Processes of the workers that stand still, by the workers' names.
+        feed: Starts another saga, should all be over before one can be struck: this
+            process may stand still for longer than sagas take.
     """
 
     stack: Stack
@@ -135,6 +137,7 @@ class Storm:
     frozen: dict[str, list[psutil.Process]] = field(default_factory=dict)
     chores: Started = field(init=False)
     beat: Started = field(init=False)
+    feed: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         print(f"\nSTORM_SEED={self.seed}")
@@ -271,6 +274,10 @@ class Storm:
     def _awake(self) -> list[Started]:
         return [one for one in self.workers if one.name not in self.frozen]
 
+    def _go_on_feeding(self) -> None:
+        if is_quiet(self.engine):
+            self.feed()
+
     def _caught_worker(self) -> tuple[Started, datetime, frozenset[Attempt]]:
         """Stop a worker while it holds a step."""
         caught: list[tuple[Started, datetime, frozenset[Attempt]]] = []
@@ -285,6 +292,7 @@ class Storm:
                 caught.append((worker, at, attempts))
             else:
                 _each(processes, psutil.Process.resume)
+                self._go_on_feeding()
             return bool(attempts)
 
         wait_until(catch, "a worker holds a step", timeout_s=_PATIENCE_S)
@@ -303,6 +311,7 @@ class Storm:
                 caught.append((child, at, frozenset([last.of_attempt])))
             else:
                 _each([child], psutil.Process.resume)
+                self._go_on_feeding()
             return bool(caught)
 
         wait_until(catch, "a child is in a step", timeout_s=_PATIENCE_S)

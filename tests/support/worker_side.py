@@ -109,14 +109,18 @@ class WorkerSide:
 
 @contextlib.contextmanager
 def worker_side(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    lease_s: float = 0.2,
 ) -> Iterator[WorkerSide]:
     """Make a worker's runtime on an empty database."""
     migrate_all(database_url)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
     # The sweep believes in dead workers once the server is up for one lease.
-    monkeypatch.setenv("ORCHESTRATION_LEASE_S", "0.2")
+    monkeypatch.setenv("ORCHESTRATION_LEASE_S", str(lease_s))
     monkeypatch.setenv("ORCHESTRATION_KEY_PREFIX", f"{uuid4().hex}_")
     sent = Sent()
     made = _make(app)

@@ -55,9 +55,10 @@ def _claim(folder: Path, *, patience_s: float) -> int:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # The keeper empties the file when it starts to stop everything.
+            # The keeper empties the file when it starts to stop everything, and does
+            # so as soon as it hears that its maker has died.
             holder = os.pread(lock_fd, 20, 0).decode()
-            limit_s = patience_s if holder else _ENDING_S
+            limit_s = patience_s if _lives(holder) else _ENDING_S
             if time.monotonic() - began < limit_s:
                 time.sleep(_POLL_S)
                 continue
@@ -69,6 +70,17 @@ def _claim(folder: Path, *, patience_s: float) -> int:
         os.ftruncate(lock_fd, 0)
         os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
         return lock_fd
+
+
+def _lives(holder: str) -> bool:
+    """Whether the process that a locked folder names is there."""
+    try:
+        os.kill(int(holder), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def remove_leftovers() -> None:

@@ -24,7 +24,7 @@ AGENTS = ("-I", "examples.csrd.agents", "--without-mingle")
 
 @pytest.fixture
 def front(stack: Stack, home: Path) -> Iterator[Front]:
-    stack.env |= {"CSRD_HOME": str(home), "ORCHESTRATION_LEASE_S": "2"}
+    stack.env |= {"CSRD_HOME": str(home), "ORCHESTRATION_LEASE_S": "6"}
     stack.chores("--without-mingle", wait=False)
     stack.beat(wait=False)
     with front_door(stack.env) as front:

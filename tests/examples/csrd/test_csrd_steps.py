@@ -151,7 +151,7 @@ def kill_while_collecting(home: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while not list(home.glob("work/saga-1/.collected.*/electricity/*.csv")):
             assert time.monotonic() < deadline, "nothing was collected"
             time.sleep(0.01)
