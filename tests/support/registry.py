@@ -29,6 +29,24 @@ QUICK = {"decommission_after_s": 1.0, "protect_hold_s": 0.5}
 SOON = {"heartbeat_interval_s": 0.2}
 SECRET = "a secret of sixteen bytes"
 
+_LOSE = """
+local keys = redis.call('KEYS', ARGV[1])
+if #keys > 0 then redis.call('DEL', unpack(keys)) end
+"""
+# All at one moment: a sweep that looks in between would find a part of them silent.
+_AGE = """
+for n = 2, #ARGV do
+    local beat = redis.call('HGET', KEYS[1], ARGV[n])
+    if beat then
+        local stamp = struct.unpack('<i8', beat)
+        local older = struct.pack('<i8', stamp - ARGV[1]) .. string.sub(beat, 9)
+        redis.call('HSET', KEYS[1], ARGV[n], older)
+    end
+end
+local since = redis.call('HGET', KEYS[2], 'heard_since_ms')
+if since then redis.call('HSET', KEYS[2], 'heard_since_ms', since - ARGV[1]) end
+"""
+
 
 def descriptor(agent_id: str = "agent-a", **changes: Any) -> AgentDescriptor:
     fields: dict[str, Any] = {
@@ -97,8 +115,30 @@ class RegistrySide:
         return [str(event.type) for event in self.log.history(agent_id)]
 
     def wipe(self) -> None:
-        """Have Redis lose everything."""
-        self.redis.flushdb()
+        """Have Redis lose everything of this registry, at once.
+
+        Whatever else is in that database stays: other processes may use it.
+        """
+        self.redis.eval(_LOSE, 0, f"{self.settings.key_prefix}*")
+
+    def age(self, seconds: float, *agent_ids: str) -> None:
+        """Have agents be silent for so much longer; without names, all of them.
+
+        They joined, were heard of, and could be heard so much earlier. A sleep would
+        have to end before the next line of silence is passed, on whichever host.
+        """
+        self.hot.look()
+        beats = self.hot._epochs.key(self.hot.epoch, "beats")
+        meta = self.hot._epochs.key(self.hot.epoch, "meta")
+        some = [*agent_ids] or [*self.log.states()]
+        with self.sql() as other:
+            other.exec_driver_sql(
+                "UPDATE orch.agent "
+                "SET registered_at = registered_at - %s * interval '1 s' "
+                "WHERE agent_id = ANY(%s)",
+                (seconds, some),
+            )
+        self.redis.eval(_AGE, 2, beats, meta, round(seconds * 1_000), *some)
 
     @contextlib.contextmanager
     def sql(self) -> Iterator[Connection]:
