@@ -87,6 +87,7 @@ def test_if_all_fail_the_floor_of_them_goes_on_being_asked(
     front: Front, own_time: OwnTime
 ) -> None:
     del own_time  # in which no ejection is over before the next request
+
     async def act(router: MessageRouter) -> None:
         for _ in range(8):
             with pytest.raises(AgentError, match=r"ValueError: agent-. cannot"):

@@ -339,9 +339,7 @@ def test_agents_are_chosen_by_health_promises_and_cost(
     }
 
     async def chosen(**asked: Any) -> list[str]:
-        found = await registry.discover(
-            capabilities=[word], timeout_ms=60_000, **asked
-        )
+        found = await registry.discover(capabilities=[word], timeout_ms=60_000, **asked)
         return [agent.agent_id.rpartition("-")[2] for agent in found]
 
     async def choose() -> None:

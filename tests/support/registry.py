@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -24,14 +24,17 @@ from orchestration.engine.sweeping import RegistrySweeper, Swept
 from orchestration.metrics import RegistryMetrics
 from orchestration.settings import Settings
 
-# With an interval of its own (``SOON``), an agent is silent for long within a second.
+# So that an agent's own intervals say when it is taken out.
 QUICK = {"decommission_after_s": 1.0, "protect_hold_s": 0.5}
-SOON = {"heartbeat_interval_s": 0.2}
 SECRET = "a secret of sixteen bytes"
 
 _LOSE = """
 local keys = redis.call('KEYS', ARGV[1])
 if #keys > 0 then redis.call('DEL', unpack(keys)) end
+"""
+_JOINED_EARLIER = """
+UPDATE orch.agent SET registered_at = registered_at - %s * interval '1 s'
+WHERE agent_id = ANY(%s)
 """
 # All at one moment: a sweep that looks in between would find a part of them silent.
 _AGE = """
@@ -124,21 +127,11 @@ class RegistrySide:
     def age(self, seconds: float, *agent_ids: str) -> None:
         """Have agents be silent for so much longer; without names, all of them.
 
-        They joined, were heard of, and could be heard so much earlier. A sleep would
-        have to end before the next line of silence is passed, on whichever host.
+        A sleep would have to end before the next line of silence is passed, on
+        whichever host.
         """
-        self.hot.look()
-        beats = self.hot._epochs.key(self.hot.epoch, "beats")
-        meta = self.hot._epochs.key(self.hot.epoch, "meta")
         some = [*agent_ids] or [*self.log.states()]
-        with self.sql() as other:
-            other.exec_driver_sql(
-                "UPDATE orch.agent "
-                "SET registered_at = registered_at - %s * interval '1 s' "
-                "WHERE agent_id = ANY(%s)",
-                (seconds, some),
-            )
-        self.redis.eval(_AGE, 2, beats, meta, round(seconds * 1_000), *some)
+        make_older(self.db, self.hot, seconds, some)
 
     @contextlib.contextmanager
     def sql(self) -> Iterator[Connection]:
@@ -156,6 +149,16 @@ class RegistrySide:
         self.hot.close()
         self.redis.close()
         self.db.close()
+
+
+def make_older(
+    db: Database, hot: HotState, seconds: float, agent_ids: Sequence[str]
+) -> None:
+    """Have agents join, be heard of, and be such as could be heard, so much earlier."""
+    db.rows(_JOINED_EARLIER, (seconds, list(agent_ids)))
+    hot.look()
+    keys = [hot._epochs.key(hot.epoch, part) for part in ("beats", "meta")]
+    hot._redis.eval(_AGE, 2, *keys, round(seconds * 1_000), *agent_ids)
 
 
 @contextlib.contextmanager
