@@ -38,18 +38,15 @@ pytestmark = pytest.mark.timeout(280)
 
 MANY, SOME = 10_000, 1_000
 WIPES = 3
-INTERVAL_S = 0.5
-# Four minutes of a registry in four seconds.
-COMPRESSED = {
-    "ORCHESTRATION_DECOMMISSION_AFTER_S": "4",
-    "ORCHESTRATION_PROTECT_HOLD_S": "3",
-}
+# Silence of minutes is made, not waited for: who is heard of has a minute to be.
+COMPRESSED = {"ORCHESTRATION_PROTECT_HOLD_S": "8"}
+INACTIVE_S, GONE_S = 130, 400
 HOSTED = ["agent-calc-001", "agent-calc-002", "agent-calc-003"]
 
 
 @pytest.fixture
 def kept(stack: Stack) -> Iterator[Kept]:
-    """A registry whose lines are soon passed, kept by a worker of chores."""
+    """A registry that is kept by a worker of chores."""
     stack.env |= COMPRESSED
     stack.chores()
     with front_door(stack.env) as front:
@@ -72,7 +69,7 @@ def wiped_under_load(servers: EmbeddedServers, stack: Stack, count: int) -> None
         replica = kept.client.replica
         everybody = count + len(HOSTED)
         wait_until(lambda: len(replica.columns) == everybody, "all are known")
-        kept.beat(names(count), queue_size=50)
+        beat_and_await(kept, *names(count), queue_size=50)
         query = Query(capabilities=["capability-7"], location_preference="eu")
         asked = routed = 0
 
@@ -199,17 +196,20 @@ def test_nothing_fails_for_many_agents_while_redis_is_wiped(
 
 
 def test_silence_deregisters_and_heartbeats_bring_back(kept: Kept) -> None:
-    enroll(kept.log.db, fresh_agents(3, interval_s=INTERVAL_S))
+    enroll(kept.log.db, fresh_agents(3))
     heard, late, silent = names(3)
-    with again_and_again(lambda: kept.beat([heard]), every_s=0.1) as faults:
-        kept.beat([late, silent])
-        with kept.swept():
-            kept.await_status(late, "INACTIVE")
-            kept.beat([late])
-            kept.await_status(late, "ACTIVE")
-            with again_and_again(lambda: kept.beat([late]), every_s=0.1):
-                kept.await_status(silent, "")
-                assert [kept.status(one) for one in (heard, late)] == ["ACTIVE"] * 2
+    beats = again_and_again(lambda: kept.beat([heard]), every_s=0.1)
+    with beats as faults, kept.swept():
+        beat_and_await(kept, late, silent)
+        wait_until(kept.sweeps, "it is swept")
+        kept.age(INACTIVE_S, [late])
+        kept.await_status(late, "INACTIVE")
+        kept.beat([late])
+        kept.await_status(late, "ACTIVE")
+        with again_and_again(lambda: kept.beat([late]), every_s=0.1):
+            kept.age(GONE_S, [silent])
+            kept.await_status(silent, "")
+            assert [kept.status(one) for one in (heard, late)] == ["ACTIVE"] * 2
     assert faults == []
     [*_, last] = kept.log.history(silent)
     assert (last.type, last.data["reason"]) == ("AGENT_DEREGISTERED", "SILENCE")
@@ -221,21 +221,31 @@ def test_heartbeats_that_outlived_an_outage_bring_nobody_back(
     kept: Kept, stack: Stack
 ) -> None:
     alive, dead = names(2)
-    enroll(kept.log.db, fresh_agents(2, interval_s=INTERVAL_S))
+    # Heartbeats count for one interval.
+    enroll(kept.log.db, fresh_agents(2, interval_s=6.0))
     rebuild(kept.log, kept.hot)
-    kept.beat([alive, dead])
-    wait_until(lambda: all(heard_of(kept, alive, dead)), "both are heard of")
+
+    def beat(*agent_ids: str) -> list[bytes | None]:
+        kept.beat(agent_ids)  # again: one that is taken too late does not count
+        return heard_of(kept, *agent_ids)
+
+    wait_until(lambda: all(beat(alive, dead)), "both are heard of")
     [keeper] = stack.started
     keeper.terminate()
     keeper.wait()
     before = heard_of(kept, alive, dead)
     kept.beat([alive, dead])  # which nobody takes
     sent_ms = kept.hot.now_ms()
-    wait_until(lambda: kept.hot.now_ms() > sent_ms + 2_500, "they are old")
+    wait_until(lambda: kept.hot.now_ms() > sent_ms + 6_500, "they are old")
     stack.chores()
-    kept.beat([alive])
-    wait_until(lambda: heard_of(kept, alive) != before[:1], "messages are taken")
+    wait_until(lambda: beat(alive) != before[:1], "messages are taken")
     assert heard_of(kept, dead) == before[1:]
+
+
+def beat_and_await(kept: Kept, *agent_ids: str, **metrics: float) -> None:
+    """Have heartbeats sent, and return when those who take them have."""
+    kept.beat(agent_ids, **metrics)
+    wait_until(lambda: all(heard_of(kept, *agent_ids)), "they are heard of")
 
 
 def heard_of(kept: Kept, *agent_ids: str) -> list[bytes | None]:
@@ -247,19 +257,21 @@ def heard_of(kept: Kept, *agent_ids: str) -> list[bytes | None]:
 
 def test_a_partition_does_not_empty_the_table_and_ends_in_time(kept: Kept) -> None:
     everybody = names(100)
-    enroll(kept.log.db, fresh_agents(100, interval_s=INTERVAL_S))
-    kept.beat(everybody)
+    enroll(kept.log.db, fresh_agents(100))
     with (
         again_and_again(lambda: kept.beat(everybody[60:]), every_s=0.1) as faults,
         kept.swept(),
     ):
+        beat_and_await(kept, *everybody)
+        wait_until(kept.sweeps, "it is swept")
+        kept.age(GONE_S, everybody[:60])
         wait_until(lambda: "PROTECTION_STARTED" in kept.sweeps(), "60 are silent")
         held = []
         while "PROTECTION_ENDED" not in kept.sweeps():
             held.append(kept.statuses())
             time.sleep(0.1)
         # While they were held, all were there, and those who were heard of were well.
-        assert len(held) > 10
+        assert len(held) > 2
         assert all(one.total() == 100 for one in held[:-1])
         assert all(one["ACTIVE"] >= 40 and not one["INACTIVE"] for one in held[:-1])
         # A partition that does not end is believed in the end.
@@ -273,8 +285,8 @@ def test_a_partition_does_not_empty_the_table_and_ends_in_time(kept: Kept) -> No
 def test_senders_with_a_wrong_clock_change_nothing(
     kept: Kept, stack: Stack, ahead_s: int
 ) -> None:
-    # Long enough that none is late, and next to nothing to a clock that is wrong.
-    enroll(kept.log.db, fresh_agents(4, interval_s=10))
+    # Long enough that none is late, and little to a clock that is wrong.
+    enroll(kept.log.db, fresh_agents(4, interval_s=60))
     rebuild(kept.log, kept.hot)
     kept.beat(names(4))
     words = ["-m", "tests.support.skewed_sender", str(ahead_s), *names(4)]
@@ -298,7 +310,7 @@ def test_senders_with_a_wrong_clock_change_nothing(
         for one in names(4):
             beat = kept.client.replica.last_beat(one)
             assert beat is not None
-            assert abs(now_ms - beat.received_at_ms) < 5_000
+            assert abs(now_ms - beat.received_at_ms) < 60_000
     finally:
         process.kill()
         process.wait()

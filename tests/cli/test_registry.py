@@ -45,6 +45,7 @@ def fleet(side: RegistrySide) -> RegistrySide:
             tags=["production"] if n % 2 else ["staging"],
             location="mars" if n < 2 else "venus",
             cost_per_request=float(10 - n),
+            heartbeat_interval_s=600.0,  # it outlasts the commands, on any host
         )
         side.beat(f"agent-calc-{n}", error_rate=0.5 if n in (0, 3) else 0.01 * n)
     side.sweep()
@@ -235,7 +236,7 @@ def test_watching_follows_who_joins_leaves_and_falls_ill_until_ctrl_c(
     ):
         has("6 agents: 4 ACTIVE, 2 DEGRADED now")
         wait_until(lambda: lines.read_text().count("\n") == 3, "all that there are")
-        fleet.register("agent-new", tags=["production"])
+        fleet.register("agent-new", tags=["production"], heartbeat_interval_s=600.0)
         has("+ joined", "agent-new", "✓ ACTIVE")
         fleet.beat("agent-new", error_rate=0.9)
         fleet.sweep()
@@ -247,7 +248,7 @@ def test_watching_follows_who_joins_leaves_and_falls_ill_until_ctrl_c(
         wait_until(lambda: lines.read_text().count("\n") == 6, "its own three")
         for process in (people, program):
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.wait(60) == 130
     assert "Traceback" not in said.read_text() + lines.read_text()
     told = [json.loads(line) for line in lines.read_text().splitlines()][3:]
     assert [(one["kind"], one["was"], one["agent"]["status"]) for one in told] == [

@@ -59,7 +59,7 @@ def test_a_request_that_is_delivered_twice_has_one_answer(talking: Talk) -> None
     desk = talking.bus.messages
 
     async def ask_twice() -> Message:
-        asked = desk.timed(talking.message(n=1), 20_000)
+        asked = desk.timed(talking.message(n=1), 60_000)
         [pending] = desk.ask([asked])
         item = MessageItem(agent_id="agent-talker", message=asked.to_json())
         desk.sender.send_again([item], 0, desk.inbox.address)

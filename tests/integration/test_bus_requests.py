@@ -80,7 +80,7 @@ def test_whoever_gives_up_hears_nothing(talking: Talk, tmp_path: Path) -> None:
     asked = talking.message(gate=str(gate))
 
     async def give_up() -> None:
-        asking = asyncio.create_task(talking.bus.request(asked))
+        asking = asyncio.create_task(talking.bus.request(asked, timeout_ms=60_000))
         await asyncio.to_thread(talking.await_lines, asked, "begin")
         asking.cancel()
         await asyncio.wait([asking])
@@ -98,7 +98,7 @@ def test_deadlines(talking: Talk, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     hung = talking.message(gate=str(gate))
     with pytest.raises((RequestTimedOut, AgentError), match=hung.message_id) as told:
-        talking.request(hung, timeout_ms=1_200)
+        talking.request(hung, timeout_ms=8_000)
     assert getattr(told.value, "error_type", "StepTimedOut") == "StepTimedOut"
     # Otherwise its answer is late: dropped and counted.
     inbox = talking.bus.messages.inbox
@@ -114,7 +114,8 @@ def test_deadlines(talking: Talk, tmp_path: Path) -> None:
 def test_many_requests_at_once_share_a_thread(talking: Talk) -> None:
     async def ask() -> list[Message]:
         requests = [talking.message(n=n) for n in range(60)]
-        return await asyncio.gather(*map(talking.bus.request, requests))
+        asked = [talking.bus.request(one, timeout_ms=60_000) for one in requests]
+        return await asyncio.gather(*asked)
 
     replies = talking.run(ask())
     assert [reply.payload["heard"]["n"] for reply in replies] == [*range(60)]

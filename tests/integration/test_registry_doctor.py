@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,8 @@ from orchestration.cli.checkup import Finding, Verdict
 from orchestration.cli.registry_checkup import registered
 from orchestration.cli.session import session
 from tests.support.registry import RegistrySide, registry_side
-from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def side(database_url: str, redis_url: str) -> Iterator[RegistrySide]:
         yield side
 
 
-def finding(side: RegistrySide, *, late_s: float = 15.0) -> Finding:
+def finding(side: RegistrySide, *, late_s: float = 40.0) -> Finding:
     with session(side.settings) as opened:
         [found] = registered(opened, late_s=late_s)
     return found
@@ -45,7 +45,7 @@ def test_agents_whom_a_sweep_judged_are_well(side: RegistrySide) -> None:
     make_old(side)
     side.sweep()
     assert finding(side).verdict is Verdict.FINE
-    assert finding(side).says.startswith("1 agents, judged 0 s ago")
+    assert re.match(r"1 agents, judged \d+ s ago", finding(side).says)
 
 
 def test_the_first_agent_has_time_to_be_judged(side: RegistrySide) -> None:
@@ -63,17 +63,14 @@ def test_sweeps_that_stopped_are_wrong(side: RegistrySide) -> None:
     assert finding(side).verdict is Verdict.FINE
     found = finding(side, late_s=0.0)
     assert found.verdict is Verdict.WRONG
-    assert "none was judged for 0 s" in found.says
+    assert re.search(r"none was judged for \d+ s", found.says)
     assert "chores worker" in found.way_out
 
 
 def test_silence_that_is_not_believed_is_told(side: RegistrySide) -> None:
     for n in range(12):
-        side.register(f"agent-{n}", heartbeat_interval_s=0.2)
-
-    def is_held() -> bool:
-        side.sweep()
-        return finding(side).verdict is Verdict.DOUBTFUL
-
-    wait_until(is_held, "protection begins")
+        side.register(f"agent-{n}")
+    side.age(125)  # all at once, and not those that joined first
+    side.sweep()
+    assert finding(side).verdict is Verdict.DOUBTFUL
     assert "so many are silent at once" in finding(side).says

@@ -38,36 +38,34 @@ def broker(request: pytest.FixtureRequest, stack: Stack) -> Stack:
 def events(broker: Stack) -> Iterator[list[dict[str, Any]]]:
     """What Celery tells of tasks from now on, as Flower hears it."""
     heard: list[dict[str, Any]] = []
-    over = threading.Event()
     app = Celery(broker=broker.env["CELERY_BROKER_URL"], set_as_current=False)
+    connection = app.connection()
+    receiver = app.events.Receiver(connection, handlers={"*": heard.append})
 
     def listen() -> None:
-        with app.connection() as connection:
-            handlers = {"*": heard.append}
-            receiver = app.events.Receiver(connection, handlers=handlers)
-            for _ in receiver.consume(limit=None, timeout=0.2, wakeup=False):
-                if over.is_set():
-                    return
+        # By one connection: what is told while another is made would be heard by none.
+        for _ in receiver.consume(limit=None, timeout=None, wakeup=False):
+            pass
 
-    def run() -> None:
-        while not over.is_set():
-            try:
-                listen()
-            except TimeoutError:
-                continue  # nothing was told for a while
-
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     yield heard
-    over.set()
-    thread.join(10)
+    receiver.should_stop = True
+    thread.join(60)
+    connection.close()
     app.close()
+
+
+def start_and_hear(broker: Stack, events: list[dict[str, Any]]) -> None:
+    """Start the worker of chores; return once it is heard of, and misses nothing."""
+    broker.chores("-E")
+    wait_until(lambda: events, "the worker tells that it is there")
 
 
 def test_heartbeats_and_sweeps_are_tasks_in_celerys_events(
     broker: Stack, events: list[dict[str, Any]]
 ) -> None:
-    broker.chores("-E")
+    start_and_hear(broker, events)
     broker.beat()
     with front_door(broker.env) as front:
         kept = Kept(front)
@@ -96,7 +94,7 @@ def test_a_registration_token_is_in_no_event_and_no_log(
     broker: Stack, events: list[dict[str, Any]]
 ) -> None:
     broker.env["ORCHESTRATION_REGISTRY_SECRETS"] = SECRET
-    broker.chores("-E")
+    start_and_hear(broker, events)
     ours, theirs = _token("agent-mine-*"), _token("agent-theirs-*")
     client = Celery(broker=broker.env["CELERY_BROKER_URL"], set_as_current=False)
     client.conf.task_send_sent_event = True

@@ -15,7 +15,7 @@ from orchestration.adapters.registry_rebuild import rebuild
 from orchestration.core.registry.fold import AgentState
 from tests.support.registry import RegistrySide, registry_side
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_who_is_registered_while_a_wiped_state_is_built_is_told_of(
         def meanwhile() -> None:
             registering.submit(side.register, "agent-c")
             # It is recorded, and there is nothing yet that could be told of it.
-            assert TRIED.wait(30)
+            assert TRIED.wait(60)
 
         MEANWHILE.append(meanwhile)
         assert rebuild(BuildersLog(side.db), builder) == 2

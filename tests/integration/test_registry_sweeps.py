@@ -17,10 +17,10 @@ from orchestration.adapters.saga_records import Because
 from orchestration.core.registry.fold import fold
 from orchestration.core.registry.pulse import Pulse
 from orchestration.engine.sweeping import RegistrySweeper
-from tests.support.registry import SOON, RegistrySide, registry_side
+from tests.support.registry import RegistrySide, registry_side
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
@@ -97,14 +97,14 @@ def test_silence_of_very_many_at_once_is_held_for_a_while(
     lines = {"protect_least": 3, "protect_share": 0.5, "protect_hold_s": 0.6}
     with registry_side(database_url, redis_url, **lines) as side:
         for nth in range(6):
-            side.register(f"agent-{nth}", **SOON)
+            side.register(f"agent-{nth}")
         side.beat(*(f"agent-{nth}" for nth in range(6)))
-        time.sleep(0.85)  # four intervals and a bit, of all of them
+        side.age(125)  # four intervals and a bit, of all of them
         held = side.sweep()
         assert held.held == 6
         assert set(side.statuses().values()) == {"DEGRADED"}
         assert "PROTECTION_STARTED" in sweeps(side)
-        time.sleep(0.7)
+        side.age(125)
         wait_until(lambda: side.sweep() and not side.log.states(), "it has an end")
         assert "PROTECTION_ENDED" in sweeps(side)
 
@@ -116,8 +116,8 @@ def test_held_agents_that_are_heard_of_again_are_active(
     with registry_side(database_url, redis_url, **lines) as side:
         names = [f"agent-{nth}" for nth in range(6)]
         for name in names:
-            side.register(name, **SOON)
-        time.sleep(0.85)
+            side.register(name)
+        side.age(125)
         assert side.sweep().held == 6
         side.beat(*names)
         side.sweep()
@@ -138,7 +138,7 @@ def test_a_host_with_a_wrong_clock_changes_nothing(
     wait_until(lambda: replica.last_beat("agent-a"), "it is heard of")
     agent = replica.columns.get("agent-a")
     assert agent is not None
-    assert abs(agent.last_heartbeat.timestamp() - real()) < 5
+    assert abs(agent.last_heartbeat.timestamp() - real()) < 60
 
 
 @pytest.mark.parametrize("ahead_ms", [-600_000, 600_000])
@@ -168,9 +168,9 @@ def test_a_redis_whose_clock_is_not_that_of_postgres_changes_nothing(
 def test_heartbeats_that_are_wiped_while_a_sweep_looks_are_no_silence(
     side: RegistrySide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    side.register("agent-a", **SOON)
+    side.register("agent-a")
     side.beat("agent-a")
-    time.sleep(1.1)
+    side.age(200)
     rows = side.log.rows_to_sweep()
     monkeypatch.setattr(RegistryLog, "rows_to_sweep", lambda _: side.wipe() or rows)
     assert side.sweeper.sweep(Because()) is None
@@ -178,26 +178,30 @@ def test_heartbeats_that_are_wiped_while_a_sweep_looks_are_no_silence(
 
 
 def test_time_in_which_redis_was_down_is_no_silence(side: RegistrySide) -> None:
-    side.register("agent-a", **SOON)
-    time.sleep(1.1)
+    side.register("agent-a")
+    side.age(200)
     # As a restart leaves it: the same keys, in another process.
     side.redis.hset(side.hot._epochs.key(side.hot.epoch, "meta"), "run_id", "before")
     assert side.sweep().changed == 0
-    wait_until(lambda: side.sweep() and not side.log.states(), "it is silent still")
+    side.age(200)
+    assert side.sweep().changed == 1
+    assert not side.log.states(), "it is silent still"
 
 
 def test_time_in_which_nobody_swept_is_no_silence(
     side: RegistrySide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    side.register("agent-a", **SOON)
+    side.register("agent-a")
     last = LastSweep(ago=timedelta(minutes=10))
-    time.sleep(1.1)
+    side.age(200)
     with monkeypatch.context() as patch:
         patch.setattr(RegistryLog, "last_sweep", lambda _: last)
         assert side.sweep().changed == 0
     # Nor for the next sweep, which follows soon.
     assert side.sweep().changed == 0
-    wait_until(lambda: side.sweep() and not side.log.states(), "it is silent still")
+    side.age(200)
+    assert side.sweep().changed == 1
+    assert not side.log.states(), "it is silent still"
 
 
 def test_what_a_sweep_went_by_can_be_proved_later(

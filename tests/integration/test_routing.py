@@ -100,7 +100,7 @@ def test_a_rule_shares_messages_among_hosted_agents(stack: Stack) -> None:
 
 async def until_refused(router: MessageRouter, kind: type[RoutingError]) -> None:
     """Return once the example's message is refused in that way."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             try:
                 await router.route(message())

@@ -93,7 +93,7 @@ async def _replayed(front: Front) -> tuple[int, int]:
 
 async def until_nobody_is_left_out(router: MessageRouter) -> None:
     """Return once each ejection is over; who was ejected may be tried then."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while (await router.explain(request()))["left_out"]:
             await asyncio.sleep(0.05)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from celery import Celery
 from prometheus_client import generate_latest
 
+from orchestration.adapters import heartbeat_sender
 from orchestration.agent_registry import (
     AgentDescriptor,
     AgentRegistry,
@@ -41,19 +41,22 @@ from orchestration.errors import (
 from orchestration.message_bus import MessageBus
 from orchestration.settings import Settings
 from tests.support.front import Front, linear
-from tests.support.registry import SECRET, registry_side
+from tests.support.registry import SECRET, RegistrySide, registry_side
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
-# The silence of seconds counts as that of minutes does in production, and many tests'
-# agents that fall silent at once are no failure of the network.
+# Workers say often how their agents are, and a host that stands still for seconds takes
+# none of those out: they have sixty intervals, as has whoever a test wants to be gone.
+# Many tests' agents that fall silent at once are no failure of the network.
 ENVIRONMENT = {
     "ORCHESTRATION_HEARTBEAT_INTERVAL_S": "0.5",
     "ORCHESTRATION_DECOMMISSION_AFTER_S": "1.5",
+    "ORCHESTRATION_DECOMMISSION_INTERVALS": "60",
     "ORCHESTRATION_PROTECT_SHARE": "1",
 }
+PATIENT_MS = 60_000.0
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -84,6 +87,15 @@ def registry(running: Stack) -> Iterator[AgentRegistry]:
 
 
 @pytest.fixture
+def redis_url(redis_databases: tuple[str, str]) -> str:
+    """Where tests with a registry of their own keep it, under a prefix of its own.
+
+    It is not emptied for them: the workers that all tests share have theirs there.
+    """
+    return redis_databases[0]
+
+
+@pytest.fixture
 def another(running: Stack) -> Iterator[AgentRegistry]:
     """The registry of another process."""
     bus = bus_of(running.env)
@@ -105,6 +117,8 @@ def said(name: str, nth: int = 0, **changes: Any) -> AgentDescriptor:
         "agent_type": "Calculator",
         "version": "1.0.0",
         "capabilities": [name],
+        # Nobody beats for it: it stays as it is for longer than any test takes.
+        "heartbeat_interval_s": 300.0,
     }
     return AgentDescriptor(**{**fields, **changes})
 
@@ -122,6 +136,7 @@ def beat(registry: AgentRegistry, agent_id: str, **metrics: float) -> None:
 
 
 def found(registry: AgentRegistry, name: str, **asked: Any) -> list[RegisteredAgent]:
+    asked.setdefault("timeout_ms", PATIENT_MS)
     return asyncio.run(registry.discover(capabilities=[name], **asked))
 
 
@@ -155,7 +170,8 @@ def test_registry_initialization(running: Stack, name: str) -> None:
                 await registry.discover(capabilities=[name])
             await registry.initialize()
             await registry.initialize()
-            assert await registry.discover(capabilities=[name]) == []
+            asked = registry.discover(capabilities=[name], timeout_ms=PATIENT_MS)
+            assert await asked == []
 
     asyncio.run(act())
 
@@ -169,7 +185,7 @@ def test_agent_registration(registry: AgentRegistry, name: str) -> None:
     agent = get(registry, one.agent_id)
     assert agent.descriptor == one
     assert (agent.status, agent.location) == (AgentStatus.ACTIVE, "us-east-1")
-    assert abs(agent.registered_at - datetime.now(UTC)) < timedelta(seconds=10)
+    assert abs(agent.registered_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_agents_come_from_cards_and_become_cards(
@@ -296,7 +312,7 @@ def test_heartbeat_tracking(
     )
     agent = get(another, one.agent_id)
     assert (agent.load, agent.health_score) == (0.5, 0.75)
-    assert abs(agent.last_heartbeat - datetime.now(UTC)) < timedelta(seconds=10)
+    assert abs(agent.last_heartbeat - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_a_heartbeat_of_nobody_is_refused(registry: AgentRegistry, name: str) -> None:
@@ -318,8 +334,13 @@ def test_a_heartbeat_with_impossible_metrics_is_refused(
 
 
 def test_many_heartbeats_at_once_go_in_few_messages(
-    registry: AgentRegistry, another: AgentRegistry, name: str
+    registry: AgentRegistry,
+    another: AgentRegistry,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # "At about the same time", also on a host that stands still in between.
+    monkeypatch.setattr(heartbeat_sender, "_GATHER_S", 1.0)
     some = [said(name, nth) for nth in range(20)]
     register(registry, *some)
     sender = registry._bus.registry._sender
@@ -362,19 +383,24 @@ def test_new_agents_start_healthy(registry: AgentRegistry, name: str) -> None:
 
 
 def test_status_transitions(database_url: str, redis_url: str, name: str) -> None:
-    with registry_side(database_url, redis_url, decommission_after_s=1.5) as side:
-        side.register("agent-a", heartbeat_interval_s=0.25)
+    with registry_side(database_url, redis_url, decommission_after_s=900.0) as side:
+        side.register("agent-a", heartbeat_interval_s=100.0)
         replica = side.replica()
-        seen: list[tuple[str, float]] = []
-        for _ in range(200):
-            side.sweep()
+
+        def stands() -> tuple[str, float] | None:
             agent = replica.columns.get("agent-a")
-            if agent is not None and (not seen or seen[-1][0] != agent.status):
-                seen.append((str(agent.status), agent.health_score))
-            if seen and agent is None:
-                break
-            time.sleep(0.02)
-        assert seen == [("ACTIVE", 1.0), ("DEGRADED", 0.5), ("INACTIVE", 0.5)]
+            return agent and (str(agent.status), agent.health_score)
+
+        # After none, two, four and nine intervals of silence.
+        for silent_s, expected in (
+            (0, ("ACTIVE", 1.0)),
+            (201, ("DEGRADED", 0.5)),
+            (200, ("INACTIVE", 0.5)),
+            (500, None),
+        ):
+            side.age(silent_s)
+            side.sweep()
+            wait_until(lambda then=expected: stands() == then, f"it is {expected}")
         changed = [e.data.get("to") for e in side.log.history("agent-a")]
         assert changed == [None, "DEGRADED", "INACTIVE", None]
         assert side.types()[-1] == "AGENT_DEREGISTERED"
@@ -393,7 +419,7 @@ def test_an_unhealthy_agent_is_degraded_and_recovers(
 
 
 def test_auto_deregistration(registry: AgentRegistry, name: str) -> None:
-    silent = said(name, 0, heartbeat_interval_s=0.2)
+    silent = said(name, 0, heartbeat_interval_s=0.1)
     register(registry, silent, said(name, 1))
     wait_until(lambda: not is_registered(registry, silent.agent_id), "it is taken out")
     assert ids(found(registry, name)) == [f"agent-{name}-1"]
@@ -410,7 +436,7 @@ def test_capability_discovery(registry: AgentRegistry, name: str) -> None:
     one = said(name, 1, capabilities=[name])
     register(registry, both, one)
     assert set(ids(found(registry, name))) == {both.agent_id, one.agent_id}
-    asked = registry.discover(capabilities=[name, "scope3"])
+    asked = registry.discover(capabilities=[name, "scope3"], timeout_ms=PATIENT_MS)
     assert ids(asyncio.run(asked)) == [both.agent_id]
     assert found(registry, f"no-{name}") == []
 
@@ -513,7 +539,9 @@ def test_a_process_sees_its_own_writes_at_once(
             one = said(name, nth)
             await registry.register(one)
             await registry.heartbeat(one.agent_id, {"error_rate": 0.5})
-            agents = await registry.discover(capabilities=[name], max_results=50)
+            agents = await registry.discover(
+                capabilities=[name], max_results=50, timeout_ms=PATIENT_MS
+            )
             assert len(agents) == nth + 1
             assert {agent.health_score for agent in agents} == {0.5}
 
@@ -534,7 +562,8 @@ def test_service_discovery_is_the_query_side(
 ) -> None:
     register(registry, said(name))
     discovery = ServiceDiscovery(registry)
-    agents = asyncio.run(discovery.discover(capabilities=[name]))
+    asked = discovery.discover(capabilities=[name], timeout_ms=PATIENT_MS)
+    agents = asyncio.run(asked)
     assert ids(agents) == [f"agent-{name}-0"]
 
 
@@ -545,7 +574,7 @@ def test_watching_a_query(registry: AgentRegistry, name: str) -> None:
         await registry.register(one)
         seen = []
         watching = registry.watch(Query(capabilities=[name]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for change in watching:
                 seen.append((change.kind, change.agent.agent_id))
                 if len(seen) == 1:
@@ -572,7 +601,7 @@ def test_watching_ends_with_the_message_bus(running: Stack) -> None:
         await registry.initialize()
         watching = registry.watch(Query(min_health_score=0.1))
         closing = asyncio.create_task(bus.close())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             seen = [change.kind async for change in watching]
         await closing
         return seen
@@ -600,15 +629,25 @@ def test_all_agents_are_listed_page_by_page(registry: AgentRegistry, name: str) 
 # --- figures and history
 
 
-def test_registry_metrics(registry: AgentRegistry, name: str) -> None:
-    before = asyncio.run(registry.get_metrics())
-    register(registry, said(name, 0), said(name, 1, capabilities=[name, f"{name}-2"]))
-    after = asyncio.run(registry.get_metrics())
+def test_registry_metrics(database_url: str, redis_url: str, name: str) -> None:
+    both = said(name, 0), said(name, 1, capabilities=[name, f"{name}-2"])
+
+    async def act(side: RegistrySide) -> tuple[dict[str, Any], dict[str, Any]]:
+        bus = MessageBus(side.settings)
+        async with bus, AgentRegistry(bus) as registry:
+            before = await registry.get_metrics()
+            for one in both:
+                await registry.register(one)
+            return before, await registry.get_metrics()
+
+    # Where no agents of other tests leave meanwhile.
+    with registry_side(database_url, redis_url) as side:
+        before, after = asyncio.run(act(side))
     assert after["unique_capabilities"] == before["unique_capabilities"] + 2
-    assert after["total_agents"] == sum(after["by_status"].values())
+    assert after["total_agents"] == sum(after["by_status"].values()) == 2
     assert set(after["by_status"]) == set(AgentStatus)
     assert 0 < after["average_health_score"] <= 1
-    assert after["feed_age_s"] < 5
+    assert after["feed_age_s"] < 60
 
 
 def test_figures_of_an_empty_registry(database_url: str, redis_url: str) -> None:
@@ -702,15 +741,19 @@ def test_hosted_agents_are_in_the_registry_with_real_figures(
     replica = registry._bus.registry.replica
     front.run(linear(3, s1={"sleep_s": 0.05}))
 
-    def told() -> dict[str, float]:
-        last = replica.last_beat("agent-effects")
-        return {} if last is None else dict(last.metrics)
+    told: dict[str, float] = {}
 
-    wait_until(lambda: "response_time_ms" in told(), "its work shows")
-    assert told()["response_time_ms"] > 0
-    wait_until(lambda: "cpu_usage" in told(), "its host shows")
-    assert 0 < told()["memory_usage"] < 1
-    assert "queue_size" in told()
+    def tells(figure: str) -> bool:
+        told.clear()
+        if last := replica.last_beat("agent-effects"):
+            told.update(last.metrics)
+        return figure in told
+
+    wait_until(lambda: tells("response_time_ms"), "its work shows")
+    assert told["response_time_ms"] > 0
+    wait_until(lambda: tells("cpu_usage"), "its host shows")
+    assert 0 < told["memory_usage"] < 1
+    assert "queue_size" in told
 
 
 def test_hosted_agents_leave_on_warm_shutdown(
@@ -759,7 +802,7 @@ asyncio.run(main())
     assert process.stdout is not None
     assert process.stdout.readline() == "done\n"
     # At once, and not by a thread's wait of many seconds.
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     wait_until(
         lambda: get(registry, f"agent-{name}-0").health_score == 0.75,

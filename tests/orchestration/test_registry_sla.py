@@ -26,13 +26,22 @@ from tests.support.registry import RegistrySide, descriptor, registry_side
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 PROMISE = {"max_latency_ms": 500.0}
 ENVIRONMENT = {"ORCHESTRATION_PROTECT_SHARE": "1"}
 MISSED, MET = {"response_time_ms": 900.0}, {"response_time_ms": 10.0}
 
 Sides = Callable[..., RegistrySide]
+
+
+@pytest.fixture
+def redis_url(redis_databases: tuple[str, str]) -> str:
+    """Where tests with a registry of their own keep it, under a prefix of its own.
+
+    It is not emptied for them: the workers that some tests share have theirs there.
+    """
+    return redis_databases[0]
 
 
 @pytest.fixture
@@ -290,7 +299,7 @@ def test_a_broken_promise_is_seen_in_every_process(
         time.sleep(0.1)
         return bool(get(registry, agent_id).violations)
 
-    wait_until(is_broken, "the promise is broken", timeout_s=60)
+    wait_until(is_broken, "the promise is broken")
     client.close()
     found = get(registry, agent_id)
     assert (found.health_score, list(found.violations)) == (0.85, ["max_latency_ms"])
@@ -309,7 +318,7 @@ asyncio.run(main())
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     ).stdout
     assert printed.split() == ["0.85", "max_latency_ms"]
@@ -330,7 +339,7 @@ def test_agents_are_chosen_by_health_promises_and_cost(
     }
 
     async def chosen(**asked: Any) -> list[str]:
-        found = await registry.discover(capabilities=[word], **asked)
+        found = await registry.discover(capabilities=[word], timeout_ms=60_000, **asked)
         return [agent.agent_id.rpartition("-")[2] for agent in found]
 
     async def choose() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -24,10 +24,31 @@ from orchestration.engine.sweeping import RegistrySweeper, Swept
 from orchestration.metrics import RegistryMetrics
 from orchestration.settings import Settings
 
-# With an interval of its own (``SOON``), an agent is silent for long within a second.
+# So that an agent's own intervals say when it is taken out.
 QUICK = {"decommission_after_s": 1.0, "protect_hold_s": 0.5}
-SOON = {"heartbeat_interval_s": 0.2}
 SECRET = "a secret of sixteen bytes"
+
+_LOSE = """
+local keys = redis.call('KEYS', ARGV[1])
+if #keys > 0 then redis.call('DEL', unpack(keys)) end
+"""
+_JOINED_EARLIER = """
+UPDATE orch.agent SET registered_at = registered_at - %s * interval '1 s'
+WHERE agent_id = ANY(%s)
+"""
+# All at one moment: a sweep that looks in between would find a part of them silent.
+_AGE = """
+for n = 2, #ARGV do
+    local beat = redis.call('HGET', KEYS[1], ARGV[n])
+    if beat then
+        local stamp = struct.unpack('<i8', beat)
+        local older = struct.pack('<i8', stamp - ARGV[1]) .. string.sub(beat, 9)
+        redis.call('HSET', KEYS[1], ARGV[n], older)
+    end
+end
+local since = redis.call('HGET', KEYS[2], 'heard_since_ms')
+if since then redis.call('HSET', KEYS[2], 'heard_since_ms', since - ARGV[1]) end
+"""
 
 
 def descriptor(agent_id: str = "agent-a", **changes: Any) -> AgentDescriptor:
@@ -97,8 +118,20 @@ class RegistrySide:
         return [str(event.type) for event in self.log.history(agent_id)]
 
     def wipe(self) -> None:
-        """Have Redis lose everything."""
-        self.redis.flushdb()
+        """Have Redis lose everything of this registry, at once.
+
+        Whatever else is in that database stays: other processes may use it.
+        """
+        self.redis.eval(_LOSE, 0, f"{self.settings.key_prefix}*")
+
+    def age(self, seconds: float, *agent_ids: str) -> None:
+        """Have agents be silent for so much longer; without names, all of them.
+
+        A sleep would have to end before the next line of silence is passed, on
+        whichever host.
+        """
+        some = [*agent_ids] or [*self.log.states()]
+        make_older(self.db, self.hot, seconds, some)
 
     @contextlib.contextmanager
     def sql(self) -> Iterator[Connection]:
@@ -116,6 +149,16 @@ class RegistrySide:
         self.hot.close()
         self.redis.close()
         self.db.close()
+
+
+def make_older(
+    db: Database, hot: HotState, seconds: float, agent_ids: Sequence[str]
+) -> None:
+    """Have agents join, be heard of, and be such as could be heard, so much earlier."""
+    db.rows(_JOINED_EARLIER, (seconds, list(agent_ids)))
+    hot.look()
+    keys = [hot._epochs.key(hot.epoch, part) for part in ("beats", "meta")]
+    hot._redis.eval(_AGE, 2, *keys, round(seconds * 1_000), *agent_ids)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from orchestration.routing import (
     AgentView,
     DispatchResult,
     EjectionSettings,
+    LoadPolicy,
     MessageRouter,
     RouterSettings,
     RouteRule,
@@ -25,8 +27,28 @@ from tests.support.front import Front
 TARGETS = ("agent-a", "agent-b", "agent-c")
 QUICK = EjectionSettings(consecutive_failures=2, base_ejection_s=0.5)
 AT_ONCE = SlowStartSettings(window_s=0)
+LASTING = LoadPolicy(stale_after_s=600.0)
+"""What is told of loads counts for longer than a test takes."""
 
 _T = TypeVar("_T")
+
+
+class OwnTime:
+    """The time that decisions go by: it stands still until a test lets it pass.
+
+    What holds for half a second then holds for as long as the host needs. Each look
+    is a little later than the one before.
+    """
+
+    def __init__(self) -> None:
+        self._now = time.monotonic()
+
+    def monotonic(self) -> float:
+        self._now += 0.0001
+        return self._now
+
+    def passes(self, seconds: float) -> None:
+        self._now += seconds
 
 
 class Hosted:
@@ -99,7 +121,8 @@ async def asked(
     router: MessageRouter, count: int, *, at_once: bool = False, **more: Any
 ) -> list[DispatchResult]:
     """Dispatch the same request some times; return what became of each."""
-    more.setdefault("timeout_ms", 20_000)
+    # An agent that is asked has a third of it: none is passed over for being slow.
+    more.setdefault("timeout_ms", 60_000)
     options = {
         name: more.pop(name)
         for name in ("timeout_ms", "max_attempts", "hedge")

@@ -13,6 +13,7 @@ from orchestration.adapters.registry_hot import HotState
 from orchestration.contracts import CHORES_QUEUE, REGISTRY_SWEEP
 from orchestration.engine.registry_client import RegistryClient
 from tests.support.front import Front
+from tests.support.registry import make_older
 from tests.support.waiting import wait_until
 
 __all__ = ["Kept", "again_and_again", "is_unbroken"]
@@ -35,6 +36,10 @@ class Kept:
         sent = [self.client.heartbeat(one, metrics) for one in agent_ids]
         for future in sent:
             future.result(30)
+
+    def age(self, seconds: float, agent_ids: Iterable[str]) -> None:
+        """Have agents be silent for so much longer, all of them at one moment."""
+        make_older(self.log.db, self.hot, seconds, list(agent_ids))
 
     def statuses(self) -> Counter[str]:
         return Counter(str(one.status) for one in self.log.states().values())

@@ -45,7 +45,7 @@ class Talk:
     def send(self, *messages: Message) -> None:
         self.run(self.bus.send_many(messages))
 
-    def request(self, message: Message, *, timeout_ms: int = 20_000) -> Message:
+    def request(self, message: Message, *, timeout_ms: int = 60_000) -> Message:
         return self.run(self.bus.request(message, timeout_ms=timeout_ms))
 
     def lines(self, message: Message | None = None, what: str = "") -> list[Any]:

@@ -19,6 +19,7 @@ from orchestration.message_bus import MessageBus
 from orchestration.saga import SagaOrchestrator, SagaStep, SagaTransaction
 
 talker = Agent("agent-talker")
+hasty = Agent("agent-hasty")
 quiet = Agent("agent-quiet", pool="quiet")
 deaf = Agent("agent-deaf")
 
@@ -57,7 +58,8 @@ def _do(message: Message, context: MessageContext) -> Any:
     return told.get("returns", {"heard": told, "by": context.agent_id})
 
 
-@talker.on_message(timeout_ms=1_500)
+@hasty.on_message(timeout_ms=1_500, max_attempts=9)
+@talker.on_message(timeout_ms=120_000)
 def hear(message: Message, context: MessageContext) -> Any:
     _note("begin", message, context)
     answer = _do(message, context)
