@@ -16,6 +16,9 @@ __all__ = ["RealTime", "timed_out"]
 
 # How much later than a coroutine's own limit the alarm comes, seconds.
 _LOOP_FIRST_S = 1.0
+# One that comes while a process is stopped may go to another thread: then a call that
+# blocks the main thread does not end by it, and so it comes again.
+_AGAIN_S = 1.0
 
 
 class RealTime:
@@ -36,12 +39,17 @@ class RealTime:
             yield
             return
 
+        has_struck = False
+
         def on_alarm(number: int, frame: FrameType | None) -> None:
+            nonlocal has_struck
             del number, frame
-            raise timed_out(step, seconds)
+            if not has_struck:  # what cleans up after the first is not disturbed
+                has_struck = True
+                raise timed_out(step, seconds)
 
         before = signal.signal(signal.SIGALRM, on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         try:
             yield
         finally:
@@ -80,7 +88,7 @@ class RealTime:
     def put_off(self, seconds: float) -> None:
         """Have the alarm come so many seconds from now, if there is one."""
         if _has_alarm() and signal.getitimer(signal.ITIMER_REAL)[0]:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
 
     def new_runner(self) -> asyncio.Runner:
         """Return what runs coroutines in this thread from now on."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +21,7 @@ from orchestration.engine.attempts import Claimed
 from orchestration.errors import StepTimedOut, TransportError
 from orchestration.saga import SagaStep, SagaTransaction
 from tasks.finding import find_action
+from tests.support.stack import ROOT
 from tests.support.worker_side import WorkerSide, worker_side
 
 # By a thread: the limit of a step uses the signal that the plugin would.
@@ -191,3 +195,24 @@ def test_a_heartbeat_that_nobody_hears_does_not_fail_the_action(
 
     monkeypatch.setattr(type(side.rt.keeper), "renew_now", away)
     assert isinstance(run(side, "beats_once").outcome, Succeeded)
+
+
+def test_an_action_whose_process_stood_still_at_its_end_is_ended_after_all() -> None:
+    command = [sys.executable, "-m", "tests.support.stopped_action"]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)  # in which their time is over
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+        said = [process.communicate(timeout=120)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert said == ["ended by its limit\n"] * 4
