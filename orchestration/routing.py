@@ -380,9 +380,10 @@ class MessageRouter(Opened):
             # Not waited for: messages go on by what is known while it is read.
             loop = asyncio.get_running_loop()
             loop.run_in_executor(None, around.announced.refresh_quietly)
+        known = around.agents.membership
         try:
             return decide(message)
         except MENDED_BY_NEWS:
-            if not await asyncio.to_thread(around.has_news):
+            if not await asyncio.to_thread(around.has_news, known):
                 raise
         return decide(message)

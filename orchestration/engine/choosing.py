@@ -55,8 +55,9 @@ class AgentChooser:
         around = self._around()
         if around.is_due():
             around.announced.refresh_quietly()
+        known = around.agents.membership
         targets = self._targets(around, capability, action)
-        if not targets and around.has_news():
+        if not targets and around.has_news(known):
             targets = self._targets(around, capability, action)
         others = [agent_id for agent_id in targets if agent_id != other_than]
         return self._picked(around, capability, others or targets)

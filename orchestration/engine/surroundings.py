@@ -64,20 +64,25 @@ class Surroundings:
         self._asked_at = now
         return True
 
-    def has_news(self) -> bool:
-        """Read announcements now; tell whether there is anything new."""
-        before = self.agents.membership
+    def has_news(self, since: int) -> bool:
+        """Read announcements now; tell whether there is anything new.
+
+        Args:
+            since: The agents' ``membership`` before it was decided by what was known:
+                another thread may have read the news since.
+        """
         self.announced.refresh_quietly(asked_at=time.monotonic())
-        return self.agents.membership != before
+        return self.agents.membership != since
 
     def decided(self, decide: Callable[[], Decision]) -> Decision:
         """Decide by what is known, and once more if somebody has just come."""
         if self.is_due():
             self.announced.refresh_quietly()
+        known = self.agents.membership
         try:
             return decide()
         except MENDED_BY_NEWS:
-            if not self.has_news():
+            if not self.has_news(known):
                 raise
         return decide()
 

@@ -197,6 +197,7 @@ def test_nothing_fails_for_many_agents_while_redis_is_wiped(
 
 def test_silence_deregisters_and_heartbeats_bring_back(kept: Kept) -> None:
     enroll(kept.log.db, fresh_agents(3))
+    rebuild(kept.log, kept.hot)
     heard, late, silent = names(3)
     beats = again_and_again(lambda: kept.beat([heard]), every_s=0.1)
     with beats as faults, kept.swept():
@@ -258,6 +259,7 @@ def heard_of(kept: Kept, *agent_ids: str) -> list[bytes | None]:
 def test_a_partition_does_not_empty_the_table_and_ends_in_time(kept: Kept) -> None:
     everybody = names(100)
     enroll(kept.log.db, fresh_agents(100))
+    rebuild(kept.log, kept.hot)
     with (
         again_and_again(lambda: kept.beat(everybody[60:]), every_s=0.1) as faults,
         kept.swept(),

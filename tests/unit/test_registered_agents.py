@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from orchestration.core.registry.model import (
 from orchestration.core.registry.packed import Heartbeat
 from orchestration.core.routing.loads import Report
 from orchestration.engine.surroundings import Surroundings
+from orchestration.errors import UnknownTarget
 from tests.unit.profiles import examples
 
 
@@ -215,6 +217,27 @@ def test_of_many_who_ask_one_is_told_to_read_the_announcements(
     assert not around.is_due()
     around.announced._tried_at -= 10  # it was read so long ago
     assert [around.is_due() for _ in range(5)] == [True] + 4 * [False]
+
+
+def test_news_that_others_read_while_it_is_decided_are_gone_by(
+    replica: Replica,
+) -> None:
+    registry = SimpleNamespace(start=lambda: None, replica=replica)
+    said = Said()
+    around = Surroundings(said, registry)  # type: ignore[arg-type]
+    seen = []
+
+    def decide() -> Any:
+        seen.append(around.agents.agent("agent-a"))
+        if seen[-1] is None:
+            # Another thread reads them, right after it was looked.
+            said.agents["agent-a"] = True
+            around.announced.refresh()
+            raise UnknownTarget("nobody is known", "agent-a")
+        return seen[-1]
+
+    assert around.decided(decide).agent_id == "agent-a"
+    assert len(seen) == 2
 
 
 @examples(60)
