@@ -23,9 +23,9 @@ define install
 	@touch $@
 endef
 
-# Tests wait more than they compute: three processes, with servers of their own, suit
+# Tests wait more than they compute: four processes, with servers of their own, suit
 # two cores. The tests of a file stay together, since they share workers.
-THREE := -n 3 --dist loadfile
+FOUR := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -41,7 +41,7 @@ demo: $(VENV)/.demo ## run the main job on a stack of its own
 
 test: $(VENV)/.test ## run all tests but the chaos ones, in random order
 	@rm -f .coverage
-	$(BIN)/python -m pytest -m "not chaos" $(THREE) --cov --cov-branch --cov-report=
+	$(BIN)/python -m pytest -m "not chaos" $(FOUR) --cov --cov-branch --cov-report=
 	@$(BIN)/python scripts/coverage_floor.py 90 orchestration/core eventstore
 
 check: lint deploy-lint ## lint, types, import rules, deployment files

@@ -245,8 +245,14 @@ def test_heartbeats_that_outlived_an_outage_bring_nobody_back(
 
 def beat_and_await(kept: Kept, *agent_ids: str, **metrics: float) -> None:
     """Have heartbeats sent, and return when those who take them have."""
+    wait_until(lambda: is_known(kept, *agent_ids), "Redis knows them")
     kept.beat(agent_ids, **metrics)
     wait_until(lambda: all(heard_of(kept, *agent_ids)), "they are heard of")
+
+
+def is_known(kept: Kept, *agent_ids: str) -> bool:
+    """Tell whether a sweep has told Redis of agents that are recorded."""
+    return bool(kept.hot.look()) and kept.hot.states()[0].keys() >= {*agent_ids}
 
 
 def heard_of(kept: Kept, *agent_ids: str) -> list[bytes | None]:

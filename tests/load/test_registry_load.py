@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.timeout(280), pytest.mark.no_cover]
 
 AGENTS = int(os.environ.get("LOAD_AGENTS", "10000"))
 KB_PER_AGENT = 5
+WEIGHED = 2_000
 ROUNDS = 3
 
 
@@ -88,11 +89,11 @@ def test_an_agent_takes_little_room_in_a_process(
     database_url: str, redis_url: str
 ) -> None:
     with registry_side(database_url, redis_url) as side:
-        enroll(side.db, random_agents(21, AGENTS))
+        enroll(side.db, random_agents(21, WEIGHED))
         known = sorted(side.log.states())
         side.sweep()  # builds the hot state
         metrics = {"cpu_usage": 0.5, "response_time_ms": 20.0, "queue_size": 3}
-        for at in range(0, AGENTS, 1_000):
+        for at in range(0, WEIGHED, 1_000):
             side.desk.beat([(one, metrics) for one in known[at : at + 1_000]])
         gc.collect()
         tracemalloc.start()

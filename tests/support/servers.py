@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 
 RABBITMQ_DEFAULT = "amqp://guest:guest@127.0.0.1:5672/"
 RABBITMQ_WAY_OUT = "set ORCHESTRATION_TEST_RABBITMQ_URL to an administrator's address"
-SPARE_REDIS_DATABASES = range(9, 16)
+SPARE_REDIS_DATABASES = range(8, 16)
 
 
 def absent(server: str, way_out: str, why: object) -> NoReturn:
@@ -64,7 +64,7 @@ def redis_database(server_url: str, number: int) -> str:
 
 
 def spare_redis_databases(server_url: str, count: int) -> list[str]:
-    """Return empty databases of a Redis that others use too, out of 9 to 15.
+    """Return empty databases of a Redis that others use too, out of 8 to 15.
 
     Tests that run in several processes look through a share of them each.
     """
@@ -79,7 +79,7 @@ def spare_redis_databases(server_url: str, count: int) -> list[str]:
         if len(spare) == count:
             return spare
     return pytest.fail(
-        f"{server_url} has no {count} empty databases among 9 to 15 for each of "
+        f"{server_url} has no {count} empty databases among 8 to 15 for each of "
         f"{processes} processes: empty some"
     )
 
