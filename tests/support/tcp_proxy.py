@@ -25,29 +25,36 @@ class TcpProxy:
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._is_cut = self._is_still = False
+        self._is_cut = self._is_still = self._is_closed = False
+        # Held while a connection is opened or all are ended: none may be in between.
+        self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """End all connections, and each that comes."""
-        self._is_cut = True
-        self._end()
+        with self._lock:
+            self._is_cut = True
+            self._end()
 
     def stand_still(self) -> None:
         """Take connections, and answer nothing."""
-        self._is_still = True
-        self._end()
+        with self._lock:
+            self._is_still = True
+            self._end()
 
     def heal(self) -> None:
         """Pass on again what comes from now on."""
-        self._is_cut = self._is_still = False
-        self._end()
+        with self._lock:
+            self._is_cut = self._is_still = False
+            self._end()
 
     def close(self) -> None:
         """Stop listening."""
         self._listener.close()
-        self._end()
+        with self._lock:
+            self._is_closed = True
+            self._end()
 
     def _accept(self) -> None:
         while True:
@@ -55,16 +62,20 @@ class TcpProxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            if self._is_cut:
-                near.close()
-                continue
-            self._open.append(near)
-            if self._is_still:
-                continue
-            far = self._connect()
-            self._open.append(far)
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_pass, args=(source, sink), daemon=True).start()
+            with self._lock:
+                self._take(near)
+
+    def _take(self, near: socket.socket) -> None:
+        if self._is_cut or self._is_closed:
+            near.close()
+            return
+        self._open.append(near)
+        if self._is_still:
+            return
+        far = self._connect()
+        self._open.append(far)
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=_pass, args=(source, sink), daemon=True).start()
 
     def _connect(self) -> socket.socket:
         if isinstance(self._server, Path):
