@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -103,14 +104,16 @@ class Fleet:
         return self._agents[agent_id].status
 
 
-class Chooser:
+class Chooser(ABC):
     """One router of the simulation."""
 
+    @abstractmethod
     def choose(self, now: float) -> int:
         """Return which agent gets the next message."""
-        raise NotImplementedError
 
-    def refresh(self, queues: list[int], agents: range, now: float) -> None:
+    def refresh(  # noqa: B027  who goes by no reports has nothing to do
+        self, queues: list[int], agents: range, now: float
+    ) -> None:
         """Take over the reports of some agents."""
 
 

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -199,7 +199,7 @@ class Puller:
         if not is_open:
             self._tick(plan)
             return None
-        self._aside.submit(self._settle, plan, held, wait_ms)
+        self._aside.submit(self._settle, plan, held, wait_ms).add_done_callback(_told)
         return following
 
     def _settle(self, plan: Plan, held: Held, wait_ms: int | None) -> None:
@@ -271,6 +271,12 @@ class Puller:
             self.desk.sender.turn(plan, agent, turn, wait_ms=wait_ms)
         except TransportError:
             logger.warning("swarm %s: turn of %s not sent yet", plan.swarm_id, agent)
+
+
+def _told(settling: Future[None]) -> None:
+    """Log what nobody waits for: a later tick makes it good."""
+    if error := settling.exception():
+        logger.error("a partition was not settled", exc_info=error)
 
 
 def _wait_ms(plan: Plan, claim: Claim, error: Exception) -> int | None:
